@@ -1,0 +1,64 @@
+"""Checks of arguments, shared by all modules: each raises one sentence that names the argument, what came and
+what is allowed."""
+
+import math
+from numbers import Real
+
+from torch import Tensor
+
+
+def check_temperature(temperature: float) -> None:
+    if not isinstance(temperature, Real) or not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be a finite number > 0, got {temperature!r}")
+
+
+def check_fraction(name: str, value: float) -> None:
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1, got {value!r}")
+
+
+def check_count(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+
+
+def check_logits(name: str, logits: Tensor) -> None:
+    """Logits are floating point, (..., C), with at least one row and one class."""
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        raise TypeError(f"{name} must be a floating-point tensor (..., classes), got {came(logits)}")
+    if logits.dim() < 1 or logits.numel() == 0:
+        raise ValueError(f"{name} must hold at least one row of logits (..., classes), got shape {shape(logits)}")
+
+
+def check_pair(student_logits: Tensor, teacher_logits: Tensor) -> None:
+    """Student and teacher must score the same examples and the same classes."""
+    check_logits("student_logits", student_logits)
+    check_logits("teacher_logits", teacher_logits)
+    if student_logits.shape != teacher_logits.shape:
+        raise ValueError(
+            "student_logits and teacher_logits must have one shape (..., classes), "
+            f"got {shape(student_logits)} and {shape(teacher_logits)}"
+        )
+
+
+def check_labels(labels: Tensor, logits: Tensor) -> None:
+    """Labels are int64 class indices, one a row of logits. The range is read on the CPU only: on a GPU it would
+    make the host wait in each step."""
+    if not isinstance(labels, Tensor) or labels.dtype.is_floating_point or labels.dtype.is_complex:
+        raise TypeError(f"labels must be a tensor of class indices (int64), got {came(labels)}")
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(f"labels must have shape {shape(logits[..., 0])}, one a row of logits, got {shape(labels)}")
+    if labels.device.type == "cpu" and labels.numel():
+        low, high = (int(value) for value in labels.aminmax())
+        if low < 0 or high >= logits.shape[-1]:
+            bad = low if low < 0 else high
+            raise ValueError(f"labels must lie in 0..{logits.shape[-1] - 1} for {logits.shape[-1]} classes, got {bad}")
+
+
+def shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def came(value: object) -> str:
+    """What came where a tensor was wanted: its dtype, or the name of its type."""
+    return f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,58 @@
+"""Weights on disk: safetensors with a record of where they came from. Never a pickle, so loading runs no code."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+
+def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = None, half: bool = False) -> None:
+    """Write the model's weights to `path` with a JSON `record` beside them in the same file.
+
+    `half` stores floating-point weights in 16 bits. The file is complete or absent: it is written under another
+    name and moved. Raises OSError where the folder can't be written.
+    """
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if half:
+        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, draft, metadata={"record": json.dumps(record or {})})
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load(model: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Fill `model` with the weights at `path`, in the model's own precision; returns the record saved with them.
+
+    Raises FileNotFoundError, or ValueError if the file is damaged or holds another architecture's weights; the model
+    is then left as it was.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must name a checkpoint, got {path}, which doesn't exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            record = json.loads((file.metadata() or {}).get("record", "{}"))
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"path must name a whole safetensors file, got {path}, which is damaged ({error})") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wanted != found:
+        name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))
+        raise ValueError(
+            f"model must have the architecture that was saved in {path.name}; they differ at {name!r}: "
+            f"the model has {wanted.get(name, 'no such weight')}, the file {found.get(name, 'no such weight')}"
+        )
+    with torch.no_grad():
+        model.load_state_dict(tensors)
+    return record

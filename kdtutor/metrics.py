@@ -1,0 +1,85 @@
+"""What is measured of a model: functions of its logits, and its latency. Training isn't its business."""
+
+import time
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdtutor._check import check_count, check_labels, check_logits, check_pair
+
+
+def errors(logits: Tensor, labels: Tensor) -> float:
+    """Wrong answers per 10,000 examples; on a test set of 10,000 the plain count. logits (N, C), labels (N,)."""
+    return 10_000 * wrong(logits, labels).float().mean().item()
+
+
+def wrong(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which examples are answered wrongly: (N,) bool. logits (N, C), labels (N,)."""
+    check_logits("logits", logits)
+    check_labels(labels, logits)
+    return logits.argmax(-1) != labels
+
+
+def nll(logits: Tensor, labels: Tensor) -> float:
+    """Negative log-likelihood of the labels at T = 1, in nats an example. logits (N, C), labels (N,)."""
+    check_logits("logits", logits)
+    check_labels(labels, logits)
+    return F.cross_entropy(logits, labels).item()
+
+
+def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Expected calibration error, 0..1: by how much confidence differs from accuracy, at T = 1.
+
+    Examples fall into `bins` equal intervals of the largest probability; the result is the mean of
+    |accuracy - confidence| over the intervals, weighted by the examples in each. logits (N, C), labels (N,).
+    Source: Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599), equation 3.
+    """
+    check_count("bins", bins)
+    right = (~wrong(logits, labels)).double()
+    confidence = logits.double().softmax(-1).amax(-1)
+    interval = (confidence * bins).ceil().long().clamp(1, bins) - 1  # ((i) / bins, (i + 1) / bins]
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, interval.cpu(), (right - confidence).cpu())
+    return gap.abs().sum().item() / len(labels)
+
+
+def agreement(student_logits: Tensor, teacher_logits: Tensor) -> float:
+    """Fraction of examples, 0..1, to which both give the same answer. Both logits (N, C)."""
+    check_pair(student_logits, teacher_logits)
+    return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).double().mean().item()
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """H(p) = - sum_c p(c) log2 p(c), in bits, with 0 log 0 = 0. (..., C) -> (...). Source: Shannon 1948.
+
+    Raises ValueError unless the last axis holds probabilities (>= 0, sum 1).
+    """
+    check_logits("probabilities", probabilities)
+    total = probabilities.sum(-1)
+    if probabilities.min() < 0 or not torch.allclose(total, torch.ones_like(total), atol=1e-3):
+        raise ValueError(
+            "probabilities must be >= 0 and sum to 1 along the last axis, "
+            f"got a smallest value {probabilities.min():.3g} and sums from {total.min():.3g} to {total.max():.3g}"
+        )
+    return torch.special.entr(probabilities).sum(-1) / torch.log(torch.tensor(2.0, dtype=probabilities.dtype))
+
+
+def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
+    """Median seconds of one forward pass over `inputs` (any batch), in eval mode, after a warm-up.
+
+    The model is handed back in the mode it came in. Times vary between machines: compare only within one run.
+    """
+    check_count("repeats", repeats)
+    mode = model.training
+    model.eval()
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(3 + repeats):
+            start = time.perf_counter()
+            model(inputs)
+            if inputs.is_cuda:
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+    model.train(mode)
+    return median(seconds[3:])

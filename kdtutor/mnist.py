@@ -1,0 +1,97 @@
+"""MNIST's four files on disk: read and checked whole, or downloaded through torchvision.
+
+Knows torchvision's names and layout, and the checksum of each file; splits are `kdtutor.data`'s business.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+FILES = {  # name: size in bytes, SHA-256
+    "train-images-idx3-ubyte": (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    "train-labels-idx1-ubyte": (60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    "t10k-images-idx3-ubyte": (7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    "t10k-labels-idx1-ubyte": (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+}
+RAW = Path("MNIST/raw")  # where torchvision puts them under its root
+REPAIR = "Delete it, and the next load downloads it again."
+BY_HAND = "Put MNIST's four files into its MNIST/raw/ by hand, or name a folder that has them in KDTUTOR_DATA."
+
+
+class DataError(RuntimeError):
+    """Data can't be had; the message says why and what to do."""
+
+
+def present(root: Path) -> bool:
+    """Whether all four files lie under `root` (unread)."""
+    return all((root / RAW / name).is_file() for name in FILES)
+
+
+def read(root: Path) -> list[Tensor]:
+    """Train images (60000, 1, 28, 28) uint8, train labels (60000,) int64, and the same of the 10,000 for testing.
+
+    Raises DataError, naming the file, where one is truncated, damaged or swapped for another.
+    """
+    return [_read_file(root / RAW / name) for name in FILES]
+
+
+def _read_file(path: Path) -> Tensor:
+    try:
+        content = bytearray(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror})") from error
+    size, checksum = FILES[path.name]
+    if len(content) != size:
+        raise DataError(f"{path} has {len(content):,} bytes where MNIST's has {size:,}. {REPAIR}")
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise DataError(f"{path} is damaged or another file: its SHA-256 isn't MNIST's. {REPAIR}")
+    if "labels" in path.name:
+        return torch.frombuffer(content, dtype=torch.uint8, offset=8).long()
+    return torch.frombuffer(content, dtype=torch.uint8, offset=16).view(-1, 1, 28, 28)
+
+
+def fetch(root: Path) -> None:
+    """Download MNIST through torchvision into a temporary folder under `root`, check it, then move each file in.
+
+    A download that breaks leaves nothing behind, and two processes at once do each other no harm. Raises DataError
+    where `root` can't be written or the network doesn't give the files.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".mnist-") as draft:
+            _download(draft)
+            read(Path(draft))
+            (root / RAW).mkdir(parents=True, exist_ok=True)
+            for name in FILES:
+                os.replace(Path(draft) / RAW / name, root / RAW / name)
+    except (OSError, RuntimeError, ImportError) as error:  # torchvision raises all three
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR):
+            raise DataError(f"MNIST can't be written to {root} ({error.strerror}). {BY_HAND}") from error
+        raise DataError(f"MNIST isn't in {root} and can't be downloaded ({error}). {BY_HAND}") from error
+
+
+def _download(root: str) -> None:
+    from torchvision.datasets import MNIST
+
+    with contextlib.redirect_stdout(io.StringIO()), _patience(30):  # without its remarks on each mirror
+        MNIST(root, download=True)
+
+
+@contextlib.contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Give up on a network that doesn't answer; torchvision would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

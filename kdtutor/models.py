@@ -1,0 +1,61 @@
+"""The course's networks, as plain `nn.Sequential`s, and a count of parameters. Knows nothing of data or training."""
+
+from torch import nn
+
+from kdtutor._check import check_count, check_fraction
+from kdtutor._seed import seeded
+
+
+def mlp(*sizes: int, dropout: float = 0.0, seed: int | None = None) -> nn.Sequential:
+    """A ReLU network of fully connected layers, `mlp(784, 1200, 1200, 10)`: (B, ...) with 784 numbers -> (B, 10) logits.
+
+    Args:
+        sizes: inputs, hidden units of each layer, classes.
+        dropout: the probability that a hidden unit is dropped in training.
+        seed: of the initial weights; the global random state stays as it was. None draws from the global state.
+    """
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must hold at least inputs and classes, got {sizes}")
+    for size in sizes:
+        check_count("each of sizes", size)
+    check_fraction("dropout", dropout)
+    with seeded(seed):
+        layers: list[nn.Module] = [nn.Flatten()]
+        for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+            layers += [nn.Dropout(dropout)] if dropout else []
+        return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
+
+
+def cnn(
+    channels: int = 16, hidden: int = 128, classes: int = 10, dropout: float = 0.0, seed: int | None = None
+) -> nn.Sequential:
+    """A small convolutional network for 28x28 images: (B, 1, 28, 28) -> (B, classes) logits.
+
+    Two blocks of 3x3 convolution, ReLU and 2x2 max pooling (`channels`, then twice as many), and a hidden layer.
+    dropout and seed as in `mlp`; dropout acts before each of the two linear layers.
+    """
+    for name, value in {"channels": channels, "hidden": hidden, "classes": classes}.items():
+        check_count(name, value)
+    check_fraction("dropout", dropout)
+    with seeded(seed):
+        return nn.Sequential(
+            nn.Conv2d(1, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, channels, 14, 14)
+            nn.Conv2d(channels, 2 * channels, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (B, 2 * channels, 7, 7)
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * channels * 7 * 7, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers the model learns (shared ones count once)."""
+    return sum(parameter.numel() for parameter in model.parameters())
+

@@ -1,0 +1,199 @@
+"""Built-in handwritten-looking digits, for where MNIST can't be had: 28x28, white ink on black.
+
+A digit is a few pen strokes: smooth curves through a handful of control points. Each image moves those points a
+little, as a hand does, then slants, turns, stretches and bends the whole and goes over it with a pen of its own width.
+Some fours come out closed like nines, some sevens short-armed like ones: which digits look alike is in the data, so a
+teacher's soft targets can tell it. All of it is batched torch on the CPU. Nothing here knows about files or splits.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+VERSION = 1  # names the recipe: raise it whenever the same seed would draw other images
+
+# The styles of each digit, all equally likely. Points are x,y in percent of the unit box, y down, in the order in
+# which the pen meets them; the curve passes smoothly through each, "!" makes it a sharp corner, "|" lifts the pen.
+STYLES = {
+    0: [
+        "55,3 25,15 12,50 25,86 50,97 77,83 88,48 76,14 52,3",  # round
+        "60,6 32,20 20,58 32,92 52,96 72,78 80,42 70,12 48,5",  # narrow, the ends cross
+        "68,5 36,18 16,58 30,92 58,94 80,64 74,30 46,20",  # curling in, on the way to a six
+    ],
+    1: [
+        "52,2 51,50 49,98",  # a bare bar
+        "62,2 51,50 40,98",  # leaning
+        "30,24 54,3! 52,50 50,98",  # with a flag, on the way to a seven
+        "34,20 52,3! 51,50 50,96 | 26,97 76,95",  # with flag and foot
+    ],
+    2: [
+        "15,25 36,5 68,8 76,32 50,64 12,94! 88,92",  # flat foot
+        "14,24 40,4 74,14 70,44 42,78 18,92 16,79 34,77 60,92 90,88",  # a loop in the foot
+        "16,18 46,4 78,16 66,46 18,93! 50,90 86,96",  # swan's neck
+    ],
+    3: [
+        "18,12 50,3 76,22 42,46! 80,64 60,94 14,88",  # a cusp in the middle
+        "20,14 50,3 74,18 66,40 48,47 70,54 82,74 56,97 16,86",  # round
+        "18,6 76,5! 44,40! 82,60 66,94 14,90",  # flat top
+        "30,24 50,3 74,20 46,46! 80,68 52,97 22,74",  # curling in, on the way to an eight
+    ],
+    4: [
+        "28,4 14,56! 86,52 | 68,18 64,98",  # open, straight
+        "30,6 18,34 28,52 70,44 | 74,8 70,50 64,98",  # open, round
+        "66,3 12,62! 88,60 | 66,3 63,98",  # closed, a triangle
+        "60,6 20,46! 72,46 | 72,5 66,50 62,98",  # nearly closed, on the way to a nine
+    ],
+    5: [
+        "78,5 28,6! 22,44! 58,38 80,64 60,94 14,88",  # in one go
+        "30,6 24,44! 60,40 78,68 54,96 14,86 | 30,6 82,4",  # the bar last
+        "80,8 38,8 24,36 62,50 74,78 44,97 14,86",  # no corner, like an s
+        "74,5 34,12 24,50! 56,42 80,66 52,97 22,80",  # curling in, on the way to a six
+    ],
+    6: [
+        "66,3 32,32 18,72 44,97 76,80 62,54 24,72",  # curved back
+        "54,2 26,50 24,84 50,97 74,80 56,60 26,78",  # straight back
+        "74,10 50,4 22,40 20,82 50,97 80,74 56,48 22,64",  # curled top
+        "64,4 32,22 16,62 36,95 70,88 78,56 56,38 24,52",  # a tall bowl, on the way to a nought
+    ],
+    7: [
+        "12,8 84,6! 56,50 42,98",  # plain
+        "12,10 82,8! 58,50 46,98 | 30,52 76,48",  # crossed
+        "14,22 16,8! 84,8! 60,44 50,98",  # with a serif
+        "12,14 48,6 80,12 62,50 44,98",  # no corner
+        "22,14 69,6! 57,50 46,98",  # short-armed, on the way to a one
+    ],
+    8: [
+        "72,14 46,3 24,22 50,46 78,72 50,97 20,76 46,50 74,26 66,8",  # in one go
+        "50,3 26,24 50,46 74,24 50,3 | 50,46 20,72 50,97 80,72 50,46",  # two rings
+        "78,14 44,4 28,24 72,66 54,96 24,80 74,24 72,10",  # slim waist, open above
+    ],
+    9: [
+        "74,22 46,4 20,28 42,50 74,24! 70,60 62,98",  # straight tail
+        "76,18 44,5 22,30 46,50 76,20 78,62 54,96 22,88",  # curved tail
+        "72,14 40,8 26,34 50,48 72,18! 68,98",  # upright, open above
+    ],
+}
+
+# How the whole digit is bent: what x, y, x², xy and y² (origin in the middle of the box) add to the new x and y.
+BEND_MEAN = torch.tensor([(0.95, 0), (-0.12, 1.05), (0, 0), (0, 0), (0, 0)])  # people lean to the right
+BEND_SPREAD = torch.tensor([(0.10, 0.10), (0.20, 0.10), (0.15, 0.15), (0.15, 0.15), (0.15, 0.15)])
+WOBBLE = 0.05  # standard deviation of each control point, in box widths
+SIZE, SIZE_SPREAD = 18.0, 0.05  # longer side of the pen's path in pixels; its relative standard deviation
+SHIFT = 0.9  # standard deviation of the centre of mass, in pixels
+PEN_MIN, PEN_MAX = 0.7, 1.4  # standard deviation of the pen's ink profile, in pixels; lines are 2.4 times as wide
+PRESSURE, GRAIN = 0.15, 0.06  # relative standard deviations: of the pen's width from start to end, of a pixel's ink
+
+POINTS = 64  # on a digit's path
+CHUNK = 1_000  # images drawn at a time, in about 50 MB
+PIXELS = torch.arange(28, dtype=torch.float32) - 13.5  # centres along a row or column, in pixels from the middle
+CATMULL_ROM = 0.5 * torch.tensor([(0.0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1)])  # 1, t, t², t³
+
+
+def make(train: int = 60_000, test: int = 10_000, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw a data set: train_images, train_labels, test_images, test_labels.
+
+    Images are (N, 1, 28, 28) uint8, labels (N,) int64, each digit equally likely. The two halves come from random
+    streams of their own, so the test images don't depend on `train`. Raises ValueError for counts below 1.
+    """
+    for name, count in (("train", train), ("test", test)):
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name} must be a whole number of images >= 1, got {count!r}")
+    halves = []
+    for stream, count in enumerate((train, test)):
+        generator = torch.Generator().manual_seed(2 * seed + stream)
+        labels = torch.randint(10, (count,), generator=generator)
+        halves += [draw(labels, generator), labels]
+    return tuple(halves)
+
+
+def draw(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw one digit for each of labels (N,) int64 in 0..9: images (N, 1, 28, 28) uint8, 255 = white ink.
+
+    As in MNIST a digit is about 20 pixels high or wide, its centre of mass near the middle of the image. Without a
+    generator the global one is used. Raises ValueError for labels of another type, shape or range.
+    """
+    if labels.dtype != torch.int64 or labels.dim() != 1:
+        raise ValueError(f"labels must be int64 of shape (N,), got {labels.dtype} of shape {tuple(labels.shape)}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
+        raise ValueError(f"labels must be in 0..9, got {labels.min().item()}..{labels.max().item()}")
+    return torch.cat([_ink(*_write(part, generator), generator) for part in labels.split(CHUNK)])
+
+
+def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Move the pen: middles (N, S, 2) and lengths (N, S, 1) of the S short steps of its path, in pixels, y down."""
+    n, (control, curve, drawn, count, first) = len(labels), _styles()
+    style = first[labels] + (count[labels] * torch.rand(n, generator=generator)).long()  # (N,)
+    path = curve[style] @ (control[style] + WOBBLE * torch.randn(n, *control.shape[1:], generator=generator))
+    x, y = path.unbind(-1)
+    bend = BEND_MEAN + BEND_SPREAD * torch.randn(n, 5, 2, generator=generator)
+    path = torch.stack([x, y, x * x, x * y, y * y], -1) @ bend  # (N, POINTS, 5) @ (N, 5, 2)
+    extent = (path.amax(1) - path.amin(1)).amax(-1).view(n, 1, 1)
+    path = path / extent * SIZE * (1 + SIZE_SPREAD * torch.randn(n, 1, 1, generator=generator))
+    length = path.diff(dim=1).norm(dim=-1, keepdim=True) * drawn[style].unsqueeze(-1)  # 0 while the pen is up
+    middle = (path[:, 1:] + path[:, :-1]) / 2
+    centre = (middle * length).sum(1, keepdim=True) / length.sum(1, keepdim=True)
+    return middle - centre + SHIFT * torch.randn(n, 1, 2, generator=generator), length
+
+
+def _ink(middle: Tensor, length: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Ink the path: images (N, 1, 28, 28) uint8.
+
+    Each step leaves a Gaussian blot, which is a product of its profiles across and down the image; so the sum of
+    all blots is one matrix product. It is about 1 in the middle of a line, whatever the pen's width.
+    """
+    n, steps, _ = middle.shape
+    width = PEN_MIN + (PEN_MAX - PEN_MIN) * torch.rand(n, 1, 1, generator=generator)
+    width = width * (1 + PRESSURE * torch.randn(n, 1, 1, generator=generator) * torch.linspace(-1, 1, steps).view(-1, 1))
+    blots = torch.exp(-0.5 * ((middle.unsqueeze(-1) - PIXELS) / width.unsqueeze(-1)).square())  # (N, S, 2, 28)
+    across, down = blots.unbind(2)
+    ink = (down * length / (width * (2 * torch.pi) ** 0.5)).mT @ across  # (N, 28, S) @ (N, S, 28)
+    ink = ink * (1 + GRAIN * torch.randn(n, 28, 28, generator=generator))
+    return (255 * (2 * ink - 0.4).clamp(0, 1)).round().to(torch.uint8).unsqueeze(1)  # soft edge, full core
+
+
+@cache
+def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """STYLES as tensors, one row a style; K is the most control points that any has (rows are padded with 0).
+
+    Control points (P, K, 2), origin in the middle of the box; curves (P, POINTS, K), whose product with the control
+    points is the path; which steps are drawn (P, POINTS - 1); and each digit's count of styles and first row (10,).
+    """
+    parsed = [_parse(style) for styles in STYLES.values() for style in styles]
+    most = max(len(points) for points, _ in parsed)
+    control = torch.stack([torch.cat([points, points.new_zeros(most - len(points), 2)]) for points, _ in parsed])
+    curves, drawn = zip(*[_curve(points, pieces, most) for points, pieces in parsed], strict=True)
+    count = torch.tensor([len(styles) for styles in STYLES.values()])
+    return control, torch.stack(curves), torch.stack(drawn), count, count.cumsum(0) - count
+
+
+def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
+    """Control points (k, 2) of a style, and its smooth pieces between corners and lifts, as indices of points."""
+    points, pieces = [], []
+    for stroke in style.split("|"):
+        piece = []
+        for mark in stroke.split():
+            piece.append(len(points))
+            points.append([int(percent) / 100 - 0.5 for percent in mark.rstrip("!").split(",")])
+            if mark.endswith("!"):
+                pieces.append(piece)
+                piece = piece[-1:]
+        pieces.append(piece)
+    return torch.tensor(points), pieces
+
+
+def _curve(points: Tensor, pieces: list[list[int]], columns: int) -> tuple[Tensor, Tensor]:
+    """Catmull-Rom weights (POINTS, columns) of the control points along the path; which steps between are drawn."""
+    around = [
+        window for p in pieces for window in zip(p[:1] + p, p, p[1:], p[2:] + p[-1:], strict=False)
+    ]  # each segment's control points: before, start, end, after
+    around = torch.tensor(around)  # (segments, 4)
+    chord = (points[around[:, 2]] - points[around[:, 1]]).norm(dim=-1)
+    ends = chord.cumsum(0)
+    at = (torch.arange(POINTS) + 0.5) / POINTS * ends[-1]
+    segment = torch.searchsorted(ends, at)  # (POINTS,)
+    t = 1 - (ends[segment] - at) / chord[segment]
+    weights = torch.stack([t**0, t, t**2, t**3], -1) @ CATMULL_ROM  # (POINTS, 4)
+    lifts = torch.cat([torch.tensor([0]), (around[1:, 1] != around[:-1, 2]).cumsum(0)])
+    curve = torch.zeros(POINTS, columns).scatter_add_(1, around[segment], weights)
+    return curve, lifts[segment].diff() == 0

@@ -1,0 +1,286 @@
+"""Training, distilling and predicting: one loop for any `nn.Module`, any data, on CPU or GPU.
+
+The losses are `kdtutor.losses`' business and the data `kdtutor.data`'s; here they meet. Nothing but the trained
+model's weights is left changed: models come back on the device and in the mode in which they came, and the global
+random state stays as it was.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from kdtutor._check import check_count, check_fraction, check_temperature, shape
+from kdtutor._seed import seeded
+from kdtutor.data import Split
+from kdtutor.losses import cross_entropy, distillation_loss
+
+Data = Split | Iterable[tuple[Tensor, Tensor]]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass
+class History:
+    """What a run measured, one entry an epoch. Losses in nats an example, errors per 10,000 examples.
+
+    `train_loss` (the loss that was minimised) and `train_errors` are means over the epoch, while the weights move.
+    `validation_loss` is cross-entropy on the labels at T = 1, so that runs with different losses can be compared.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    train_errors: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_errors: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def __repr__(self) -> str:
+        columns = {name: values for name, values in vars(self).items() if isinstance(values, list) and values}
+        lines = ["epoch" + "".join(f"{name.replace('_', ' '):>20}" for name in columns)]
+        for epoch in range(len(self.train_loss)):
+            cells = (f"{v[epoch]:20.0f}" if "errors" in name else f"{v[epoch]:20.4f}" for name, v in columns.items())
+            lines.append(f"{epoch + 1:5}" + "".join(cells))
+        return "\n".join(lines + ["interrupted"] * self.interrupted)
+
+
+def train(model: nn.Module, data: Data, **options) -> History:
+    """Train `model` in place on the labels of `data`, with cross-entropy. `options` are those of `fit`."""
+    return fit(model, data, lambda logits, inputs, labels, index: cross_entropy(logits, labels), **options)
+
+
+def distill(
+    student: nn.Module,
+    teacher: nn.Module | Tensor,
+    data: Data,
+    *,
+    temperature: float = 4.0,
+    alpha: float = 0.9,
+    augment: Augment | None = None,
+    device: str | torch.device | None = None,
+    **options,
+) -> History:
+    """Train `student` in place on the teacher's soft targets and the labels, with `losses.distillation_loss`.
+
+    Args:
+        teacher: a model, asked in eval mode and without gradients; or its logits (N, C), a row a row of a Split.
+        data, augment, device, options: as in `fit`.
+
+    Over a Split without `augment` the teacher answers each example once, and its logits are kept by example. Where
+    inputs change from epoch to epoch (`augment`, or an iterable) it answers the very batch that the student sees.
+    Raises ValueError where logits are given that can't be matched with the examples.
+    """
+    check_temperature(temperature)
+    check_fraction("alpha", alpha)
+    fixed = isinstance(data, Split) and augment is None
+    kept = teacher if isinstance(teacher, Tensor) else None
+    if kept is not None and not fixed:
+        raise ValueError(
+            "teacher must be a model where inputs change from epoch to epoch (augment, or an iterable), got logits, "
+            "which can only be matched with the rows of a Split"
+        )
+    if kept is not None and (kept.dim() != 2 or len(kept) != len(data)):
+        raise ValueError(f"teacher's logits must be ({len(data)}, classes), a row an example, got {shape(kept)}")
+
+    def answer(inputs: Tensor, index: Tensor | None) -> Tensor:
+        nonlocal kept
+        if not fixed:
+            return teacher(_as_input(inputs, teacher_dtype))
+        if kept is None:
+            kept = predict(teacher, data, device=inputs.device)
+        kept = kept.to(inputs.device)
+        return kept[index]
+
+    def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            teacher_logits = answer(inputs, index).to(student_logits.dtype)
+        return distillation_loss(student_logits, teacher_logits, labels, temperature=temperature, alpha=alpha)
+
+    if isinstance(teacher, Tensor):
+        return fit(student, data, loss, augment=augment, device=device, **options)
+    teacher_dtype = _dtype(teacher)
+    with _lent(teacher, pick_device(device), training=False):
+        return fit(student, data, loss, augment=augment, device=device, **options)
+
+
+def fit(
+    model: nn.Module,
+    data: Data,
+    loss: Loss,
+    *,
+    epochs: int = 5,
+    batch_size: int = 128,
+    lr: float = 2e-3,
+    optimizer: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, fused=True),
+    validation: Data | None = None,
+    augment: Augment | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+) -> History:
+    """The loop behind `train` and `distill`: minimise `loss(logits, inputs, labels, index)` over `data`.
+
+    Args:
+        model: any module that maps a batch of inputs to logits (B, C); trained in place.
+        data: a Split, or an iterable of (inputs, labels) such as a DataLoader, run through once an epoch.
+        loss: returns a scalar; `index` holds the rows of the Split in the batch, None for an iterable.
+        epochs, batch_size: batch_size is a Split's; an iterable brings its own batches.
+        lr: the learning rate at the start; it falls in equal steps from epoch to epoch, to lr / epochs in the last.
+        optimizer: called as optimizer(parameters, lr=lr); Adam unless told.
+        validation: data to measure after each epoch; never trained on.
+        augment: augment(images, generator) -> images, such as `data.jitter`; for a Split.
+        seed: of the order of examples, augmentation and dropout (not of the initial weights).
+        device: where to compute; None takes a GPU if there is one.
+        progress: whether to show a bar, one step an epoch.
+
+    Ctrl-C or the stop button ends training; the model and the history stay as they stand, marked `interrupted`.
+    Raises ValueError for bad arguments and empty data, FloatingPointError for a loss that is no longer finite.
+    """
+    check_count("epochs", epochs)
+    check_count("batch_size", batch_size)
+    if not (isinstance(lr, float | int) and 0 < lr < math.inf):
+        raise ValueError(f"lr must be a finite number > 0, got {lr!r}")
+    if augment is not None and not isinstance(data, Split):
+        raise ValueError("augment needs a Split; an iterable augments its own batches")
+    device, history, start = pick_device(device), History(), time.perf_counter()
+    generator = torch.Generator().manual_seed(seed)
+    with seeded(seed, device), _lent(model, device, training=True):
+        optimizer = optimizer(model.parameters(), lr=lr)
+        try:
+            for epoch in _bar(epochs, progress, history):
+                for group in optimizer.param_groups:
+                    group["lr"] = lr * (1 - epoch / epochs)
+                batches = _batches(data, batch_size, device, generator, augment)
+                train_loss, train_errors = _epoch(model, batches, loss, optimizer)
+                if not math.isfinite(train_loss):
+                    raise FloatingPointError(
+                        f"the loss must stay finite, got {train_loss} in epoch {epoch + 1}: "
+                        f"try a smaller lr than {lr:g}, and look for NaN in the inputs"
+                    )
+                history.train_loss.append(train_loss)
+                history.train_errors.append(train_errors)
+                if validation is not None:
+                    validation_loss, validation_errors = evaluate(model, validation, device=device)
+                    history.validation_loss.append(validation_loss)
+                    history.validation_errors.append(validation_errors)
+        except KeyboardInterrupt:
+            history.interrupted = True
+    history.seconds = time.perf_counter() - start
+    return history
+
+
+def _epoch(model: nn.Module, batches: Iterable, loss: Loss, optimizer: torch.optim.Optimizer) -> tuple[float, float]:
+    """One pass over the batches: mean loss and errors per 10,000. The heart of it all."""
+    count, total, wrong, dtype = 0, 0.0, 0, _dtype(model)
+    for inputs, labels, index in batches:
+        logits = model(_as_input(inputs, dtype))
+        batch_loss = loss(logits, inputs, labels, index)
+        optimizer.zero_grad()
+        batch_loss.backward()
+        optimizer.step()
+        count += labels.numel()
+        total += batch_loss.detach() * labels.numel()
+        wrong += (logits.detach().argmax(-1) != labels).sum()
+    if not count:
+        raise ValueError("data must give at least one batch of (inputs, labels) in each epoch, got none")
+    return float(total) / count, 10_000 * int(wrong) / count
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None = None) -> tuple[float, float]:
+    """Mean cross-entropy at T = 1 (nats) and errors per 10,000 of `model` over `data`, in eval mode."""
+    device, dtype = pick_device(device), _dtype(model)
+    count, total, wrong = 0, 0.0, 0
+    with _lent(model, device, training=False):
+        for inputs, labels, _ in _batches(data, 1000, device):
+            logits = model(_as_input(inputs, dtype))
+            count += labels.numel()
+            total += cross_entropy(logits, labels) * labels.numel()
+            wrong += (logits.argmax(-1) != labels).sum()
+    if not count:
+        raise ValueError("data must give at least one batch of (inputs, labels), got none")
+    return float(total) / count, 10_000 * int(wrong) / count
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, data: Data | Tensor, *, batch_size: int = 1000, device: str | torch.device | None = None
+) -> Tensor:
+    """The model's logits (N, C) on the CPU, in the order of `data`: a Split, inputs (N, ...), or an iterable of
+    (inputs, labels). In eval mode and without gradients; the model comes back as it was."""
+    check_count("batch_size", batch_size)
+    if isinstance(data, Tensor):
+        data = Split(data, torch.zeros(len(data), dtype=torch.int64))
+    device, dtype = pick_device(device), _dtype(model)
+    with _lent(model, device, training=False):
+        logits = [model(_as_input(x, dtype)).cpu() for x, _, _ in _batches(data, batch_size, device)]
+    if not logits:
+        raise ValueError("data must give at least one batch of (inputs, labels), got none")
+    return torch.cat(logits)
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device that was named, else the GPU if there is one, else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _batches(
+    data: Data,
+    batch_size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    augment: Augment | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """(inputs, labels, index) of each batch: rows of a Split, shuffled if there is a generator; an iterable's own."""
+    if isinstance(data, Split):
+        images, labels = data.images.to(device), data.labels.to(device)
+        order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
+        for index in order.to(device).split(batch_size):
+            inputs = images[index]
+            yield inputs if augment is None else augment(inputs, generator), labels[index], index
+        return
+    for batch in data:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}")
+        yield batch[0].to(device), batch[1].to(device), None
+
+
+def _as_input(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Images of uint8 become 0..1 in the model's precision; floating point takes that precision; others stay."""
+    if inputs.dtype == torch.uint8:
+        return inputs.to(dtype).div_(255)
+    return inputs.to(dtype) if inputs.is_floating_point() else inputs
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
+
+
+@contextmanager
+def _lent(model: nn.Module, device: torch.device, training: bool) -> Iterator[None]:
+    """The model on `device`, in train or eval mode; handed back where and as it was, module by module."""
+    modes = {module: module.training for module in model.modules()}
+    home = next((parameter.device for parameter in model.parameters()), device)
+    model.to(device).train(training)
+    try:
+        yield
+    finally:
+        model.to(home)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _bar(epochs: int, progress: bool, history: History) -> Iterator[int]:
+    """Count the epochs on a progress bar that shows the latest figures."""
+    from tqdm.auto import tqdm
+
+    with tqdm(range(epochs), unit="epoch", disable=not progress) as bar:
+        for epoch in bar:
+            yield epoch
+            latest = {name: f"{v[-1]:.4g}" for name, v in vars(history).items() if isinstance(v, list) and v}
+            bar.set_postfix(latest)
