@@ -3,9 +3,10 @@
 Batches are taken by index from whole tensors, so there is no Python code per image. Models are not its business.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kdtutor import mnist, strokes
-from kdtutor._check import check_count, check_fraction, came, shape
+from kdtutor._check import came, check_count, check_fraction, shape
 from kdtutor.mnist import DataError
+
 
 @dataclass(frozen=True, repr=False)
 class Split:
@@ -55,7 +57,12 @@ class Split:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.images.shape[1:]))
-        return f"Split({len(self):,} examples of {size} {str(self.images.dtype)[6:]}, {len(self.labels.unique())} classes)"
+        dtype, classes = str(self.images.dtype).removeprefix("torch."), len(self.labels.unique())
+        return f"Split({len(self):,} examples of {size} {dtype}, {classes} classes)"
+
+
+Data = Split | Iterable[tuple[Tensor, Tensor]]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,11 @@ def shipped() -> Path:
     return Path(__file__).parent.parent / "data"
 
 
+def places() -> tuple[Path, ...]:
+    """Where MNIST is looked for, in this order."""
+    return tuple(dict.fromkeys((folder(), shipped())))
+
+
 def load(name: str = "mnist", *, fallback: str | None = None, download: bool = True) -> Dataset:
     """Load a data set: 55,000 images to train, 5,000 to validate, 10,000 to test.
 
@@ -93,12 +105,14 @@ def load(name: str = "mnist", *, fallback: str | None = None, download: bool = T
         fallback: "strokes" takes the built-in digits where MNIST can't be had, and prints one line that says so.
         download: whether MNIST may be fetched through torchvision.
 
-    MNIST is looked for in the folder of KDTUTOR_DATA, then in `data/`, then downloaded. 5,000 of
-    the training images, chosen at random once for all, are for validation. Raises DataError, naming the file, where MNIST is damaged or can't be had.
+    MNIST is looked for in the folder of KDTUTOR_DATA, then in `data/`, then downloaded. The validation images are
+    5,000 of the training images, chosen at random once for all. Raises DataError, naming the file, where MNIST is
+    damaged or can't be had.
     """
-    for argument, value, allowed in (("name", name, ("mnist", "strokes")), ("fallback", fallback, (None, "strokes"))):
-        if value not in allowed:
-            raise ValueError(f"{argument} must be one of {allowed}, got {value!r}")
+    if name not in ("mnist", "strokes"):
+        raise ValueError(f"name must be 'mnist' or 'strokes', got {name!r}")
+    if fallback not in (None, "strokes"):
+        raise ValueError(f"fallback must be None or 'strokes', got {fallback!r}")
     if name == "strokes":
         return _dataset("strokes", *_strokes())
     try:
@@ -147,10 +161,37 @@ def without(split: Split, *classes: int) -> Split:
     return split[~torch.isin(split.labels, torch.tensor(classes, dtype=torch.int64))]
 
 
+def batches(
+    data: Data,
+    batch_size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    augment: Augment | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """(inputs, labels, index) of each batch: rows of a Split, shuffled if there is a generator; an iterable's own."""
+    if isinstance(data, Split):
+        images, labels = data.images.to(device), data.labels.to(device)
+        order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
+        for index in order.to(device).split(batch_size):
+            inputs = images[index]
+            yield inputs if augment is None else augment(inputs, generator), labels[index], index
+        return
+    for batch in data:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}")
+        yield batch[0].to(device), batch[1].to(device), None
+
+
+def as_input(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Images of uint8 become 0..1 in the model's precision; floating point takes that precision; others stay."""
+    if inputs.dtype == torch.uint8:
+        return inputs.to(dtype).div_(255)
+    return inputs.to(dtype) if inputs.is_floating_point() else inputs
+
+
 def _mnist(download: bool) -> list[Tensor]:
-    for root in (folder(), shipped()):
-        if mnist.present(root):
-            return mnist.read(root)
+    for root in filter(mnist.present, places()):
+        return mnist.read(root)
     if not download:
         raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND}")
     mnist.fetch(folder())
@@ -176,7 +217,8 @@ def _strokes() -> list[Tensor]:
         os.replace(draft, path)
     except (OSError, SafetensorError) as error:
         print(f"The strokes digits can't be kept in {path.parent}, so each load draws them anew: {error}")
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
     return tensors
 
 

@@ -92,9 +92,7 @@ class DistillationLoss(nn.Module):
         self.temperature, self.alpha = temperature, alpha
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None = None) -> Tensor:
-        return distillation_loss(
-            student_logits, teacher_logits, labels, temperature=self.temperature, alpha=self.alpha
-        )
+        return distillation_loss(student_logits, teacher_logits, labels, temperature=self.temperature, alpha=self.alpha)
 
     def extra_repr(self) -> str:
         return f"{self.alpha:g} * {self.temperature:g}² * KL + {1 - self.alpha:g} * CE"

@@ -1,5 +1,13 @@
-"""The course's networks, as plain `nn.Sequential`s, and a count of parameters. Knows nothing of data or training."""
+"""The course's networks, as plain `nn.Sequential`s, and what is asked of any model: its size, its precision, a device.
 
+Knows nothing of data or training.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import torch
 from torch import nn
 
 from kdtutor._check import check_count, check_fraction
@@ -7,7 +15,7 @@ from kdtutor._seed import seeded
 
 
 def mlp(*sizes: int, dropout: float = 0.0, seed: int | None = None) -> nn.Sequential:
-    """A ReLU network of fully connected layers, `mlp(784, 1200, 1200, 10)`: (B, ...) with 784 numbers -> (B, 10) logits.
+    """A ReLU network of fully connected layers, `mlp(784, 1200, 1200, 10)`: (B, 1, 28, 28) -> (B, 10) logits.
 
     Args:
         sizes: inputs, hidden units of each layer, classes.
@@ -21,7 +29,7 @@ def mlp(*sizes: int, dropout: float = 0.0, seed: int | None = None) -> nn.Sequen
     check_fraction("dropout", dropout)
     with seeded(seed):
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for inputs, outputs in pairwise(sizes[:-1]):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
             layers += [nn.Dropout(dropout)] if dropout else []
         return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
@@ -59,3 +67,25 @@ def count_parameters(model: nn.Module) -> int:
     """How many numbers the model learns (shared ones count once)."""
     return sum(parameter.numel() for parameter in model.parameters())
 
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device that was named, else the GPU if there is one, else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
+
+
+@contextmanager
+def lent(model: nn.Module, device: torch.device, training: bool) -> Iterator[None]:
+    """The model on `device`, in train or eval mode; handed back where and as it was, module by module."""
+    modes = {module: module.training for module in model.modules()}
+    home = next((parameter.device for parameter in model.parameters()), device)
+    model.to(device).train(training)
+    try:
+        yield
+    finally:
+        model.to(home)
+        for module, mode in modes.items():
+            module.training = mode

@@ -90,7 +90,9 @@ def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float 
 
     a, b = [float(value) for value in a], [float(value) for value in b]
     if len(a) != len(b) or len(a) < 2:
-        raise ValueError(f"a and b must hold one figure a seed, for the same 2 or more seeds, got {len(a)} and {len(b)}")
+        raise ValueError(
+            f"a and b must hold one figure a seed, for the same 2 or more seeds, got {len(a)} and {len(b)}"
+        )
     _check_confidence(confidence)
     differences = [after - before for before, after in zip(a, b, strict=True)]
     mean = fmean(differences)

@@ -1,20 +1,22 @@
 """Built-in handwritten-looking digits, for where MNIST can't be had: 28x28, white ink on black.
 
-A digit is a few pen strokes: smooth curves through a handful of control points. Each image moves those points a
-little, as a hand does, then slants, turns, stretches and bends the whole and goes over it with a pen of its own width.
-Some fours come out closed like nines, some sevens short-armed like ones: which digits look alike is in the data, so a
-teacher's soft targets can tell it. All of it is batched torch on the CPU. Nothing here knows about files or splits.
+A digit is a few pen strokes: smooth curves through a handful of control points. Each image moves those points
+a little, as a hand does, then slants, turns, stretches and bends the whole and inks it with a pen of its own
+width. Some fours come out closed like nines, some sevens short-armed like ones: which digits look alike is in
+the data, so a teacher's soft targets can tell it. All of it is batched torch on the CPU. Nothing here knows
+about files or splits.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 VERSION = 1  # names the recipe: raise it whenever the same seed would draw other images
 
-# The styles of each digit, all equally likely. Points are x,y in percent of the unit box, y down, in the order in
-# which the pen meets them; the curve passes smoothly through each, "!" makes it a sharp corner, "|" lifts the pen.
+# The styles of each digit, all equally likely. Points are x,y in percent of the unit box, y down, as they are
+# written. The curve passes smoothly through them; "!" makes a sharp corner, "|" lifts the pen.
 STYLES = {
     0: [
         "55,3 25,15 12,50 25,86 50,97 77,83 88,48 76,14 52,3",  # round
@@ -75,26 +77,28 @@ STYLES = {
     ],
 }
 
-# How the whole digit is bent: what x, y, x², xy and y² (origin in the middle of the box) add to the new x and y.
+# How the whole digit is bent: what x, y, x², xy and y², from the middle of the box, add to the new x and y.
 BEND_MEAN = torch.tensor([(0.95, 0), (-0.12, 1.05), (0, 0), (0, 0), (0, 0)])  # people lean to the right
 BEND_SPREAD = torch.tensor([(0.10, 0.10), (0.20, 0.10), (0.15, 0.15), (0.15, 0.15), (0.15, 0.15)])
-WOBBLE = 0.05  # standard deviation of each control point, in box widths
+WOBBLE = 0.05  # standard deviation of a control point, in box widths
 SIZE, SIZE_SPREAD = 18.0, 0.05  # longer side of the pen's path in pixels; its relative standard deviation
 SHIFT = 0.9  # standard deviation of the centre of mass, in pixels
-PEN_MIN, PEN_MAX = 0.7, 1.4  # standard deviation of the pen's ink profile, in pixels; lines are 2.4 times as wide
-PRESSURE, GRAIN = 0.15, 0.06  # relative standard deviations: of the pen's width from start to end, of a pixel's ink
+ROOM = 11.5  # how far from the middle of the image the path may go, in pixels
+PEN = (0.7, 1.4)  # least and greatest standard deviation of a line's profile, in pixels: 1.6 to 3.3 wide
+PRESSURE = 0.15  # standard deviation of the pen's relative change of width from mid-path to its end
+GRAIN = 0.06  # relative standard deviation of a pixel's ink
 
 POINTS = 64  # on a digit's path
 CHUNK = 1_000  # images drawn at a time, in about 50 MB
-PIXELS = torch.arange(28, dtype=torch.float32) - 13.5  # centres along a row or column, in pixels from the middle
-CATMULL_ROM = 0.5 * torch.tensor([(0.0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1)])  # 1, t, t², t³
+PIXELS = torch.arange(28) - 13.5  # centres along a row or a column, from the middle of the image
+CATMULL_ROM = torch.tensor([(0.0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1)]) / 2
 
 
 def make(train: int = 60_000, test: int = 10_000, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw a data set: train_images, train_labels, test_images, test_labels.
 
-    Images are (N, 1, 28, 28) uint8, labels (N,) int64, each digit equally likely. The two halves come from random
-    streams of their own, so the test images don't depend on `train`. Raises ValueError for counts below 1.
+    Images are (N, 1, 28, 28) uint8, labels (N,) int64, each digit equally likely. Both halves have a random
+    stream of their own, so the test images don't depend on `train`. Raises ValueError for a count below 1.
     """
     for name, count in (("train", train), ("test", test)):
         if not isinstance(count, int) or count < 1:
@@ -110,65 +114,68 @@ def make(train: int = 60_000, test: int = 10_000, seed: int = 0) -> tuple[Tensor
 def draw(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw one digit for each of labels (N,) int64 in 0..9: images (N, 1, 28, 28) uint8, 255 = white ink.
 
-    As in MNIST a digit is about 20 pixels high or wide, its centre of mass near the middle of the image. Without a
-    generator the global one is used. Raises ValueError for labels of another type, shape or range.
+    As in MNIST a digit is about 20 pixels long, its centre of mass near the middle. Without a generator the
+    global one is used. Raises ValueError for labels of another type, shape or range.
     """
-    if labels.dtype != torch.int64 or labels.dim() != 1:
-        raise ValueError(f"labels must be int64 of shape (N,), got {labels.dtype} of shape {tuple(labels.shape)}")
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.dim() != 1:
+        got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise ValueError(f"labels must be a tensor of int64 and shape (N,), got {got}")
     if len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
         raise ValueError(f"labels must be in 0..9, got {labels.min().item()}..{labels.max().item()}")
     return torch.cat([_ink(*_write(part, generator), generator) for part in labels.split(CHUNK)])
 
 
 def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Move the pen: middles (N, S, 2) and lengths (N, S, 1) of the S short steps of its path, in pixels, y down."""
+    """Move the pen: middles (N, S, 2) and lengths (N, S, 1) of the steps of its path, in pixels, y down."""
+    uniform, normal = partial(torch.rand, generator=generator), partial(torch.randn, generator=generator)
     n, (control, curve, drawn, count, first) = len(labels), _styles()
-    style = first[labels] + (count[labels] * torch.rand(n, generator=generator)).long()  # (N,)
-    path = curve[style] @ (control[style] + WOBBLE * torch.randn(n, *control.shape[1:], generator=generator))
+    style = first[labels] + (count[labels] * uniform(n)).long()  # (N,)
+    path = curve[style] @ (control[style] + WOBBLE * normal(n, *control.shape[1:]))
     x, y = path.unbind(-1)
-    bend = BEND_MEAN + BEND_SPREAD * torch.randn(n, 5, 2, generator=generator)
+    bend = BEND_MEAN + BEND_SPREAD * normal(n, 5, 2)
     path = torch.stack([x, y, x * x, x * y, y * y], -1) @ bend  # (N, POINTS, 5) @ (N, 5, 2)
     extent = (path.amax(1) - path.amin(1)).amax(-1).view(n, 1, 1)
-    path = path / extent * SIZE * (1 + SIZE_SPREAD * torch.randn(n, 1, 1, generator=generator))
+    path = path / extent * SIZE * (1 + SIZE_SPREAD * normal(n, 1, 1))
     length = path.diff(dim=1).norm(dim=-1, keepdim=True) * drawn[style].unsqueeze(-1)  # 0 while the pen is up
     middle = (path[:, 1:] + path[:, :-1]) / 2
     centre = (middle * length).sum(1, keepdim=True) / length.sum(1, keepdim=True)
-    return middle - centre + SHIFT * torch.randn(n, 1, 2, generator=generator), length
+    least, most = -ROOM - middle.amin(1, keepdim=True), ROOM - middle.amax(1, keepdim=True)
+    return middle + (SHIFT * normal(n, 1, 2) - centre).clamp(least, most), length
 
 
 def _ink(middle: Tensor, length: Tensor, generator: torch.Generator | None) -> Tensor:
     """Ink the path: images (N, 1, 28, 28) uint8.
 
-    Each step leaves a Gaussian blot, which is a product of its profiles across and down the image; so the sum of
-    all blots is one matrix product. It is about 1 in the middle of a line, whatever the pen's width.
+    Each step leaves a Gaussian blot, the product of a profile across the image and one down it, so the sum of
+    all blots is a matrix product. It is about 1 in the middle of a line, whatever the pen's width.
     """
+    uniform, normal = partial(torch.rand, generator=generator), partial(torch.randn, generator=generator)
     n, steps, _ = middle.shape
-    width = PEN_MIN + (PEN_MAX - PEN_MIN) * torch.rand(n, 1, 1, generator=generator)
-    width = width * (1 + PRESSURE * torch.randn(n, 1, 1, generator=generator) * torch.linspace(-1, 1, steps).view(-1, 1))
-    blots = torch.exp(-0.5 * ((middle.unsqueeze(-1) - PIXELS) / width.unsqueeze(-1)).square())  # (N, S, 2, 28)
-    across, down = blots.unbind(2)
+    width = PEN[0] + (PEN[1] - PEN[0]) * uniform(n, 1, 1)
+    width = width * (1 + PRESSURE * normal(n, 1, 1) * torch.linspace(-1, 1, steps).view(-1, 1))  # (N, S, 1)
+    distance = (middle.unsqueeze(-1) - PIXELS) / width.unsqueeze(-1)  # (N, S, 2, 28)
+    across, down = torch.exp(-distance.square() / 2).unbind(2)
     ink = (down * length / (width * (2 * torch.pi) ** 0.5)).mT @ across  # (N, 28, S) @ (N, S, 28)
-    ink = ink * (1 + GRAIN * torch.randn(n, 28, 28, generator=generator))
+    ink = ink * (1 + GRAIN * normal(n, 28, 28))
     return (255 * (2 * ink - 0.4).clamp(0, 1)).round().to(torch.uint8).unsqueeze(1)  # soft edge, full core
 
 
 @cache
 def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """STYLES as tensors, one row a style; K is the most control points that any has (rows are padded with 0).
+    """STYLES as tensors, one row for each of the P styles.
 
-    Control points (P, K, 2), origin in the middle of the box; curves (P, POINTS, K), whose product with the control
-    points is the path; which steps are drawn (P, POINTS - 1); and each digit's count of styles and first row (10,).
+    Control points (P, K, 2), from the middle of the box and padded with 0; curves (P, POINTS, K), to multiply
+    them with; which steps are drawn, (P, POINTS - 1); each digit's count of styles and first row, both (10,).
     """
     parsed = [_parse(style) for styles in STYLES.values() for style in styles]
-    most = max(len(points) for points, _ in parsed)
-    control = torch.stack([torch.cat([points, points.new_zeros(most - len(points), 2)]) for points, _ in parsed])
-    curves, drawn = zip(*[_curve(points, pieces, most) for points, pieces in parsed], strict=True)
+    control = pad_sequence([points for points, _ in parsed], batch_first=True)
+    curves, drawn = zip(*[_curve(*style, control.shape[1]) for style in parsed], strict=True)
     count = torch.tensor([len(styles) for styles in STYLES.values()])
     return control, torch.stack(curves), torch.stack(drawn), count, count.cumsum(0) - count
 
 
 def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
-    """Control points (k, 2) of a style, and its smooth pieces between corners and lifts, as indices of points."""
+    """Control points (k, 2) of a style; its smooth pieces between corners and lifts, as indices of points."""
     points, pieces = [], []
     for stroke in style.split("|"):
         piece = []
@@ -183,17 +190,15 @@ def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
 
 
 def _curve(points: Tensor, pieces: list[list[int]], columns: int) -> tuple[Tensor, Tensor]:
-    """Catmull-Rom weights (POINTS, columns) of the control points along the path; which steps between are drawn."""
-    around = [
-        window for p in pieces for window in zip(p[:1] + p, p, p[1:], p[2:] + p[-1:], strict=False)
-    ]  # each segment's control points: before, start, end, after
-    around = torch.tensor(around)  # (segments, 4)
+    """Catmull-Rom weights (POINTS, columns) of the points along the path; which steps between are drawn."""
+    windows = [w for p in pieces for w in zip(p[:1] + p, p, p[1:], p[2:] + p[-1:], strict=False)]
+    around = torch.tensor(windows)  # (segments, 4): the points before it, at its start, at its end, after it
     chord = (points[around[:, 2]] - points[around[:, 1]]).norm(dim=-1)
     ends = chord.cumsum(0)
-    at = (torch.arange(POINTS) + 0.5) / POINTS * ends[-1]
-    segment = torch.searchsorted(ends, at)  # (POINTS,)
-    t = 1 - (ends[segment] - at) / chord[segment]
+    at = (torch.arange(POINTS) + 0.5) / POINTS * ends[-1]  # evenly spread
+    segment = torch.searchsorted(ends, at)
+    t = 1 - (ends[segment] - at) / chord[segment]  # 0..1 along the segment
     weights = torch.stack([t**0, t, t**2, t**3], -1) @ CATMULL_ROM  # (POINTS, 4)
-    lifts = torch.cat([torch.tensor([0]), (around[1:, 1] != around[:-1, 2]).cumsum(0)])
     curve = torch.zeros(POINTS, columns).scatter_add_(1, around[segment], weights)
+    lifts = torch.cat([torch.tensor([0]), (around[1:, 1] != around[:-1, 2]).cumsum(0)])
     return curve, lifts[segment].diff() == 0

@@ -8,7 +8,6 @@ random state stays as it was.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,12 +16,12 @@ from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_fraction, check_temperature, shape
 from kdtutor._seed import seeded
-from kdtutor.data import Split
+from kdtutor.data import Augment, Data, Split, as_input, batches
 from kdtutor.losses import cross_entropy, distillation_loss
+from kdtutor.models import dtype_of, lent, pick_device
 
-Data = Split | Iterable[tuple[Tensor, Tensor]]
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+ADAM = partial(torch.optim.Adam, fused=True)
 
 
 @dataclass
@@ -90,7 +89,7 @@ def distill(
     def answer(inputs: Tensor, index: Tensor | None) -> Tensor:
         nonlocal kept
         if not fixed:
-            return teacher(_as_input(inputs, teacher_dtype))
+            return teacher(as_input(inputs, teacher_dtype))
         if kept is None:
             kept = predict(teacher, data, device=inputs.device)
         kept = kept.to(inputs.device)
@@ -103,8 +102,8 @@ def distill(
 
     if isinstance(teacher, Tensor):
         return fit(student, data, loss, augment=augment, device=device, **options)
-    teacher_dtype = _dtype(teacher)
-    with _lent(teacher, pick_device(device), training=False):
+    teacher_dtype = dtype_of(teacher)
+    with lent(teacher, pick_device(device), training=False):
         return fit(student, data, loss, augment=augment, device=device, **options)
 
 
@@ -116,7 +115,7 @@ def fit(
     epochs: int = 5,
     batch_size: int = 128,
     lr: float = 2e-3,
-    optimizer: Callable[..., torch.optim.Optimizer] = partial(torch.optim.Adam, fused=True),
+    optimizer: Callable[..., torch.optim.Optimizer] = ADAM,
     validation: Data | None = None,
     augment: Augment | None = None,
     seed: int = 0,
@@ -149,14 +148,14 @@ def fit(
         raise ValueError("augment needs a Split; an iterable augments its own batches")
     device, history, start = pick_device(device), History(), time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
-    with seeded(seed, device), _lent(model, device, training=True):
+    with seeded(seed, device), lent(model, device, training=True):
         optimizer = optimizer(model.parameters(), lr=lr)
         try:
             for epoch in _bar(epochs, progress, history):
                 for group in optimizer.param_groups:
                     group["lr"] = lr * (1 - epoch / epochs)
-                batches = _batches(data, batch_size, device, generator, augment)
-                train_loss, train_errors = _epoch(model, batches, loss, optimizer)
+                epoch_data = batches(data, batch_size, device, generator, augment)
+                train_loss, train_errors = _epoch(model, epoch_data, loss, optimizer)
                 if not math.isfinite(train_loss):
                     raise FloatingPointError(
                         f"the loss must stay finite, got {train_loss} in epoch {epoch + 1}: "
@@ -174,11 +173,11 @@ def fit(
     return history
 
 
-def _epoch(model: nn.Module, batches: Iterable, loss: Loss, optimizer: torch.optim.Optimizer) -> tuple[float, float]:
+def _epoch(model: nn.Module, data: Iterable, loss: Loss, optimizer: torch.optim.Optimizer) -> tuple[float, float]:
     """One pass over the batches: mean loss and errors per 10,000. The heart of it all."""
-    count, total, wrong, dtype = 0, 0.0, 0, _dtype(model)
-    for inputs, labels, index in batches:
-        logits = model(_as_input(inputs, dtype))
+    count, total, wrong, dtype = 0, 0.0, 0, dtype_of(model)
+    for inputs, labels, index in data:
+        logits = model(as_input(inputs, dtype))
         batch_loss = loss(logits, inputs, labels, index)
         optimizer.zero_grad()
         batch_loss.backward()
@@ -194,11 +193,11 @@ def _epoch(model: nn.Module, batches: Iterable, loss: Loss, optimizer: torch.opt
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None = None) -> tuple[float, float]:
     """Mean cross-entropy at T = 1 (nats) and errors per 10,000 of `model` over `data`, in eval mode."""
-    device, dtype = pick_device(device), _dtype(model)
+    device, dtype = pick_device(device), dtype_of(model)
     count, total, wrong = 0, 0.0, 0
-    with _lent(model, device, training=False):
-        for inputs, labels, _ in _batches(data, 1000, device):
-            logits = model(_as_input(inputs, dtype))
+    with lent(model, device, training=False):
+        for inputs, labels, _ in batches(data, 1000, device):
+            logits = model(as_input(inputs, dtype))
             count += labels.numel()
             total += cross_entropy(logits, labels) * labels.numel()
             wrong += (logits.argmax(-1) != labels).sum()
@@ -216,63 +215,12 @@ def predict(
     check_count("batch_size", batch_size)
     if isinstance(data, Tensor):
         data = Split(data, torch.zeros(len(data), dtype=torch.int64))
-    device, dtype = pick_device(device), _dtype(model)
-    with _lent(model, device, training=False):
-        logits = [model(_as_input(x, dtype)).cpu() for x, _, _ in _batches(data, batch_size, device)]
+    device, dtype = pick_device(device), dtype_of(model)
+    with lent(model, device, training=False):
+        logits = [model(as_input(x, dtype)).cpu() for x, _, _ in batches(data, batch_size, device)]
     if not logits:
         raise ValueError("data must give at least one batch of (inputs, labels), got none")
     return torch.cat(logits)
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device that was named, else the GPU if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _batches(
-    data: Data,
-    batch_size: int,
-    device: torch.device,
-    generator: torch.Generator | None = None,
-    augment: Augment | None = None,
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """(inputs, labels, index) of each batch: rows of a Split, shuffled if there is a generator; an iterable's own."""
-    if isinstance(data, Split):
-        images, labels = data.images.to(device), data.labels.to(device)
-        order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
-        for index in order.to(device).split(batch_size):
-            inputs = images[index]
-            yield inputs if augment is None else augment(inputs, generator), labels[index], index
-        return
-    for batch in data:
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}")
-        yield batch[0].to(device), batch[1].to(device), None
-
-
-def _as_input(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """Images of uint8 become 0..1 in the model's precision; floating point takes that precision; others stay."""
-    if inputs.dtype == torch.uint8:
-        return inputs.to(dtype).div_(255)
-    return inputs.to(dtype) if inputs.is_floating_point() else inputs
-
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
-
-
-@contextmanager
-def _lent(model: nn.Module, device: torch.device, training: bool) -> Iterator[None]:
-    """The model on `device`, in train or eval mode; handed back where and as it was, module by module."""
-    modes = {module: module.training for module in model.modules()}
-    home = next((parameter.device for parameter in model.parameters()), device)
-    model.to(device).train(training)
-    try:
-        yield
-    finally:
-        model.to(home)
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _bar(epochs: int, progress: bool, history: History) -> Iterator[int]:

@@ -1,0 +1,200 @@
+"""`python -m kdtutor`: the course's full run without a notebook, its teachers, and a look at the data."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdtutor import checkpoints, data, mnist, teachers
+from kdtutor.metrics import agreement, calibration_error, errors, latency
+from kdtutor.models import count_parameters, mlp
+from kdtutor.statistics import PairedDifference, paired_difference
+from kdtutor.training import distill, predict, train
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Mistakes of the user end in one line on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (ValueError, OSError, data.DataError) as error:
+        print(f"kdtutor: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("kdtutor: interrupted, nothing was saved", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kdtutor", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("distill", help="train a student alone and distilled over paired seeds, and compare")
+    run.set_defaults(command=_distill)
+    run.add_argument("--student", type=_sizes, default="784-300-300-10", help="layer sizes (default %(default)s)")
+    run.add_argument("--temperature", type=float, default=4.0, help="T of the soft targets (default %(default)s)")
+    run.add_argument("--alpha", type=float, default=0.9, help="weight of the soft term, 0 to 1 (default %(default)s)")
+    run.add_argument("--seeds", type=int, default=5, help="how many paired seeds (default %(default)s)")
+    run.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
+    run.add_argument("--batch-size", type=int, default=128, help="(default %(default)s)")
+    run.add_argument("--out", type=Path, default=Path("runs/distill"), help="folder for results (default %(default)s)")
+    run.add_argument("--teacher", type=Path, help="a teacher's file; trained if it doesn't exist (default: ships)")
+    _common(run, epochs=8)
+
+    teacher = commands.add_parser("teacher", help="train a teacher like those that ship with the course")
+    teacher.set_defaults(command=_teacher)
+    teacher.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
+    teacher.add_argument("--out", type=Path, default=Path("runs"), help="folder for results (default %(default)s)")
+    _common(teacher, epochs=30)
+
+    look = commands.add_parser("data", help="say where MNIST is and whether it is whole; with --fetch, download it")
+    look.set_defaults(command=_data)
+    look.add_argument("--fetch", action="store_true", help="download MNIST if it isn't there")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, epochs: int) -> None:
+    parser.add_argument(
+        "--data", choices=("mnist", "strokes"), default="mnist", help="strokes are built in; mnist falls back on them"
+    )
+    parser.add_argument("--epochs", type=int, default=epochs, help="(default %(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in text.split("-"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be layer sizes such as 784-300-10, got {text!r}") from error
+
+
+def _distill(options: argparse.Namespace) -> int:
+    options.out.mkdir(parents=True, exist_ok=True)
+    digits = data.load(options.data, fallback="strokes")
+    teacher = _teacher_for(digits, options)
+    targets = predict(teacher, digits.train, device=options.device)
+    answers = predict(teacher, digits.test, device=options.device)
+    start, runs = time.perf_counter(), {"alone": [], "distilled": []}
+    for seed in range(options.seeds):
+        for name, rows in runs.items():
+            student = mlp(*options.student, seed=seed)
+            _fit(student, targets if name == "distilled" else None, digits.train, seed, options)
+            logits = predict(student, digits.test, device=options.device)
+            rows.append({"seed": seed} | _figures(logits, answers, digits.test.labels))
+    pairs = [[row["errors"] for row in rows] for rows in runs.values()]
+    difference = paired_difference(*pairs) if options.seeds > 1 else "one pair gives no interval: use --seeds 5"
+    rows = {"teacher": [_figures(answers, answers, digits.test.labels)]}
+    rows |= {f"student {name}": figures for name, figures in runs.items()}
+    networks = {name: teacher if name == "teacher" else student for name in rows}
+    print(_table(rows, networks, digits.test))
+    print(f"errors, distilled minus alone: {difference}")
+    record = {
+        "command": {name: str(value) for name, value in vars(options).items() if name != "command"}
+        | {"data": digits.name},
+        "versions": teachers.versions(),
+        "seconds": round(time.perf_counter() - start, 1),
+        "runs": rows,
+        "difference": str(difference),
+    }
+    checkpoints.save(student, options.out / "student.safetensors", record)
+    teachers.write_json(record, options.out / "record.json")
+    if options.seeds > 1:
+        _figure(pairs, difference, options.out / "errors.png")
+    print(f"The last distilled student, the record and a figure are in {options.out}")
+    return 0
+
+
+def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> nn.Module:
+    """The teacher at --teacher, or the one that ships; trained and kept where the file doesn't exist."""
+    path = options.teacher or teachers.teacher_path(digits.name)
+    if not path.exists():
+        print(f"No teacher at {path}: training one, which takes some minutes.")
+        path = options.teacher or options.out / path.name
+        _save_teacher(digits, path, epochs=30, seed=0, options=options)
+    return teachers.load_teacher(digits.name, path)[0]
+
+
+def _fit(student: nn.Module, targets: Tensor | None, train_split: data.Split, seed: int, options: Any) -> None:
+    settings = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "device")}
+    settings |= {"seed": seed, "progress": not options.quiet}
+    if targets is None:
+        history = train(student, train_split, **settings)
+    else:
+        soft = {"temperature": options.temperature, "alpha": options.alpha}
+        history = distill(student, targets, train_split, **soft, **settings)
+    if history.interrupted:
+        raise KeyboardInterrupt
+
+
+def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float]:
+    return {
+        "errors": errors(logits, labels),
+        "agreement": agreement(logits, answers),
+        "calibration error": calibration_error(logits, labels),
+    }
+
+
+def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: data.Split) -> str:
+    """A line a model: means over its seeds, and the cost of its network on one image."""
+    image = data.as_input(test.images[:1], torch.float32)
+    lines = [
+        f"{'':18}{'errors of':>10}{'agreement':>11}{'calibration':>13}{'parameters':>12}{'size':>10}{'one image':>11}"
+    ]
+    lines += [f"{'':18}{'10,000':>10}{'%':>11}{'error':>13}{'':>12}{'MB':>10}{'ms':>11}"]
+    for name, figures in rows.items():
+        mean = {key: fmean(row[key] for row in figures) for key in ("errors", "agreement", "calibration error")}
+        count, seconds = count_parameters(networks[name]), latency(networks[name], image)
+        lines.append(
+            f"{name:18}{mean['errors']:10.1f}{100 * mean['agreement']:11.2f}{mean['calibration error']:13.4f}"
+            f"{count:12,}{4e-6 * count:10.2f}{1e3 * seconds:11.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _figure(pairs: list[list[float]], difference: PairedDifference, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from kdtutor import plots
+
+    plt.style.use("kdtutor.course")
+    plots.paired(*pairs, ("alone", "distilled"), difference, "Each line is a seed")
+    plt.savefig(path)
+
+
+def _teacher(options: argparse.Namespace) -> int:
+    digits = data.load(options.data)
+    path = options.out / teachers.teacher_path(digits.name).name
+    record = _save_teacher(digits, path, options.epochs, options.seed, options)
+    print(f"{path}: {record['test']['errors of 10,000']:.0f} test errors of 10,000, {record['seconds']} s of training")
+    return 0
+
+
+def _save_teacher(digits: data.Dataset, path: Path, epochs: int, seed: int, options: Any) -> dict[str, Any]:
+    teacher, record = teachers.train_teacher(
+        digits, epochs=epochs, seed=seed, device=options.device, progress=not options.quiet
+    )
+    if record["interrupted"]:
+        raise KeyboardInterrupt
+    teachers.save_teacher(teacher, record, path)
+    return record
+
+
+def _data(options: argparse.Namespace) -> int:
+    if options.fetch and not any(map(mnist.present, data.places())):
+        mnist.fetch(data.folder())
+    for root in filter(mnist.present, data.places()):
+        mnist.read(root)
+        print(f"MNIST: whole, in {root / mnist.RAW} (each file's SHA-256 was checked)")
+        return 0
+    print(f"MNIST: not in {data.folder() / mnist.RAW}. Add --fetch to download it; the notebooks fall back on strokes.")
+    return 1

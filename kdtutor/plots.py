@@ -1,0 +1,189 @@
+"""Every figure of the course. Functions draw into Matplotlib axes, given or new, and return them; the look is in
+`course.mplstyle`: `plt.style.use("kdtutor.course")`. Nothing is computed here that a text would quote.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from kdtutor._check import shape
+from kdtutor.statistics import PairedDifference
+from kdtutor.training import History
+
+CLASSES = tuple("0123456789")
+
+
+def digits(images: Tensor, titles: Sequence[str] | None = None, columns: int = 10, title: str = "") -> list[Axes]:
+    """Images (N, 1, H, W) in rows of `columns`, ink black on white, with a short title over each."""
+    rows = -(-len(images) // columns)
+    height = 0.72 * rows + (0.24 * rows if titles else 0) + (0.3 if title else 0)
+    figure, grid = plt.subplots(rows, columns, figsize=(0.72 * columns, height), squeeze=False)
+    axes = list(grid.flat)
+    for ax in axes:
+        ax.axis("off")
+    for i, image in enumerate(images):
+        axes[i].imshow(image.squeeze(0).numpy(), cmap="gray_r")
+        if titles:
+            axes[i].set_title(titles[i], fontsize=8, loc="center")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    return axes
+
+
+def targets(images: Tensor, rows: Sequence[dict[str, Tensor]], title: str = "", log: bool = True) -> list[Axes]:
+    """An image (1, H, W) a column; below it, for each named set of targets (10,), bars of its probabilities."""
+    names = list(rows[0])
+    count = len(images)
+    figure, grid = plt.subplots(
+        1 + len(names), count, figsize=(1.2 * count + 0.6, 1.1 + 1.15 * len(names)), squeeze=False, sharey="row"
+    )
+    for column, (image, row) in enumerate(zip(images, rows, strict=True)):
+        grid[0, column].imshow(image.squeeze(0).numpy(), cmap="gray_r")
+        grid[0, column].axis("off")
+        for ax, name in zip(grid[1:, column], names, strict=True):
+            ax.bar(range(len(row[name])), row[name].numpy(), color=f"C{names.index(name)}", width=0.8)
+            ax.set_xticks(range(0, len(row[name]), 3))
+            if log:
+                ax.set_yscale("log")
+                ax.set_ylim(1e-6, 2)
+                ax.set_yticks([1e-6, 1e-3, 1])
+            else:
+                ax.set_ylim(0, 1.05)
+            if column == 0:
+                ax.set_ylabel(f"{name}\nprobability", fontsize=8)
+        grid[-1, column].set_xlabel("class")
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    return list(grid.flat)
+
+
+def lines(
+    x: Sequence[float] | Tensor,
+    curves: dict[str, Sequence[float] | Tensor],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    *,
+    log: str = "",
+    marker: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Named curves over one x; `log` names the axes that are logarithmic ("x", "y" or "xy")."""
+    ax = ax or plt.subplots()[1]
+    for name, y in curves.items():
+        ax.plot(x, y, label=name, marker=marker)
+    if "x" in log:
+        ax.set_xscale("log")
+    if "y" in log:
+        ax.set_yscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(curves) > 1:
+        ax.legend()
+    return ax
+
+
+def bars(
+    groups: dict[str, Sequence[float] | Tensor],
+    names: Sequence[str],
+    ylabel: str,
+    title: str,
+    *,
+    xlabel: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Bars side by side: one group of bars a name on the x axis, one bar a key of `groups`, hatched to differ."""
+    ax = ax or plt.subplots()[1]
+    width = 0.8 / len(groups)
+    for i, (label, values) in enumerate(groups.items()):
+        places = [place - 0.4 + width * (i + 0.5) for place in range(len(names))]
+        ax.bar(places, values, width, label=label, hatch=["", "//", "..", "xx", "--"][i % 5], edgecolor="white")
+    ax.set_xticks(range(len(names)), names)
+    ax.grid(axis="x", visible=False)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(groups) > 1:
+        ax.legend()
+    return ax
+
+
+def heatmap(
+    values: Tensor,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    *,
+    rows: Sequence[str] = CLASSES,
+    columns: Sequence[str] = CLASSES,
+    form: str = "{:.0f}",
+    ax: Axes | None = None,
+) -> Axes:
+    """A table (R, C) as colours with the numbers written in; NaN stays blank. `form` writes a number."""
+    if values.dim() != 2 or shape(values) != (len(rows), len(columns)):
+        raise ValueError(f"values must be ({len(rows)} rows, {len(columns)} columns), got {shape(values)}")
+    ax = ax or plt.subplots(figsize=(5.6, 0.9 + 0.36 * len(rows)))[1]
+    image = ax.imshow(values.double().numpy(), aspect="auto")
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            value = float(values[i, j])
+            if value == value:
+                color = "white" if image.norm(value) > 0.6 else "black"
+                ax.text(j, i, form.format(value), ha="center", va="center", fontsize=8, color=color)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.grid(visible=False)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    return ax
+
+
+def curves(histories: dict[str, History], title: str, *, ax: Axes | None = None) -> Axes:
+    """Validation errors per 10,000 after each epoch, one curve a run."""
+    ax = ax or plt.subplots()[1]
+    for i, (name, history) in enumerate(histories.items()):
+        epochs = range(1, 1 + len(history.validation_errors))
+        ax.plot(epochs, history.validation_errors, label=name, marker="os^Dv"[i % 5])
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel="validation errors per 10,000", title=title)
+    ax.legend()
+    return ax
+
+
+def paired(
+    a: Sequence[float],
+    b: Sequence[float],
+    names: tuple[str, str],
+    difference: PairedDifference,
+    title: str,
+    *,
+    ylabel: str = "test errors of 10,000",
+    axes: Sequence[Axes] | None = None,
+) -> Sequence[Axes]:
+    """Left: each seed's two results, joined. Right: their mean difference with its interval, and 0."""
+    if axes is None:
+        axes = plt.subplots(1, 2, figsize=(7.2, 3.2), width_ratios=(2, 1))[1]
+    for before, after in zip(a, b, strict=True):
+        axes[0].plot((0, 1), (before, after), marker="o", color="C0", linestyle="-", alpha=0.6)
+    axes[0].set_xticks((0, 1), names)
+    axes[0].set_xlim(-0.3, 1.3)
+    axes[0].set(ylabel=ylabel, title=title)
+    low, high = difference.interval.low, difference.interval.high
+    axes[1].axhline(0, color="black", linewidth=1, linestyle="-")
+    axes[1].errorbar(
+        0, difference.mean, [[difference.mean - low], [high - difference.mean]], fmt="s", color="C1", capsize=6
+    )
+    axes[1].set_xticks([])
+    percent = f"{100 * difference.interval.confidence:g} % interval"
+    axes[1].set(ylabel=f"{names[1]} − {names[0]}", title=f"mean, {percent}")
+    return axes
+
+
+def plane(
+    probability: Tensor, extent: tuple[float, float, float, float], title: str, *, ax: Axes | None = None
+) -> Axes:
+    """A probability (H, W) over the plane, 0 to 1, with its 0.5 contour; row 0 lies at the bottom."""
+    ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
+    ax.imshow(probability.numpy(), origin="lower", extent=extent, vmin=0, vmax=1, cmap="RdBu_r", aspect="auto")
+    ax.contour(probability.numpy(), levels=[0.5], extent=extent, colors="black", linewidths=1)
+    ax.grid(visible=False)
+    ax.set(xlabel="$x_1$", ylabel="$x_2$", title=title)
+    return ax

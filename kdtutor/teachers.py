@@ -1,0 +1,77 @@
+"""The course's own teachers: how they are trained, and the trained ones that ship in `data/`.
+
+A teacher is `cnn(dropout=0.4)` trained on images jittered by up to 2 pixels. `python -m kdtutor teacher` makes one.
+"""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kdtutor import checkpoints
+from kdtutor.data import Dataset, jitter, shipped
+from kdtutor.metrics import calibration_error, errors, nll
+from kdtutor.models import cnn, count_parameters
+from kdtutor.training import predict, train
+
+
+def load_teacher(name: str = "mnist", path: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained teacher of a data set ("mnist" or "strokes") in eval mode, and the record of its training.
+
+    Reads `path`, or the one that ships. Raises FileNotFoundError where there is none (kdtutor without its course):
+    train one with `train_teacher`.
+    """
+    teacher = cnn(dropout=0.4)
+    record = checkpoints.load(teacher, path or teacher_path(name))
+    return teacher.eval(), record
+
+
+def teacher_path(name: str) -> Path:
+    """Where the teacher of a data set ships."""
+    return shipped() / f"teacher-{name}.safetensors"
+
+
+def train_teacher(data: Dataset, epochs: int = 30, seed: int = 0, **options) -> tuple[nn.Module, dict[str, Any]]:
+    """Train a teacher on `data.train` and measure it; `options` are those of `training.fit`.
+
+    Returns the teacher and its record: settings, versions, seconds, and figures on validation and test images.
+    """
+    settings = {"epochs": epochs, "batch_size": 128, "lr": 2e-3, "seed": seed} | options
+    teacher = cnn(dropout=0.4, seed=seed)
+    history = train(teacher, data.train, augment=jitter, validation=data.validation, **settings)
+    teacher.half().float()  # as it will be stored
+    record = {
+        "data": data.name,
+        "model": "cnn(dropout=0.4)",
+        "parameters": count_parameters(teacher),
+        "settings": settings | {"augment": "jitter, up to 2 pixels"},
+        "interrupted": history.interrupted,
+        "seconds": round(history.seconds),
+        "versions": versions(),
+    }
+    for name, split in {"validation": data.validation, "test": data.test}.items():
+        logits = predict(teacher, split)
+        record[name] = {
+            "errors of 10,000": errors(logits, split.labels),
+            "nll": round(nll(logits, split.labels), 5),
+            "calibration error": round(calibration_error(logits, split.labels), 5),
+        }
+    return teacher.eval(), record
+
+
+def save_teacher(teacher: nn.Module, record: dict[str, Any], path: Path) -> None:
+    """Write the weights in half precision, and the record beside them as JSON."""
+    checkpoints.save(teacher, path, record, half=True)
+    write_json(record, path.with_suffix(".json"))
+
+
+def versions() -> dict[str, str | int]:
+    """What a figure depends on besides the seed."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+def write_json(record: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

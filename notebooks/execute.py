@@ -1,0 +1,58 @@
+"""Execute the course's notebooks in place and normalise what is stored: `make notebooks` (or name some files).
+
+Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out; the first code cell is
+the same in all. MNIST must be at hand, so that the stored figures show it.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from kdtutor import data
+
+HERE = Path(__file__).parent
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def execute(path: Path, bootstrap: str) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    code_cells(notebook)[0].source = bootstrap
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    for cell in code_cells(notebook):
+        cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.write(notebook, path)
+
+
+def _is_widget(output: nbformat.NotebookNode) -> bool:
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def main(paths: list[Path]) -> None:
+    data.load("mnist")
+    every = sorted(HERE.glob("[0-9]*.ipynb"))
+    bootstrap = code_cells(nbformat.read(every[0], as_version=4))[0].source
+    for path in paths or every:
+        execute(path, bootstrap)
+        print(path.name)
+
+
+if __name__ == "__main__":
+    main([Path(argument).resolve() for argument in sys.argv[1:]])
