@@ -3,7 +3,8 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -40,12 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--student", type=_sizes, default="784-300-300-10", help="layer sizes (default %(default)s)")
     run.add_argument("--temperature", type=float, default=4.0, help="T of the soft targets (default %(default)s)")
     run.add_argument("--alpha", type=float, default=0.9, help="weight of the soft term, 0 to 1 (default %(default)s)")
-    run.add_argument("--seeds", type=int, default=5, help="how many paired seeds (default %(default)s)")
+    run.add_argument("--seeds", type=_count, default=5, help="how many paired seeds (default %(default)s)")
     run.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
-    run.add_argument("--batch-size", type=int, default=128, help="(default %(default)s)")
+    run.add_argument("--batch-size", type=_count, default=128, help="(default %(default)s)")
     run.add_argument("--out", type=Path, default=Path("runs/distill"), help="folder for results (default %(default)s)")
     run.add_argument("--teacher", type=Path, help="a teacher's file; trained if it doesn't exist (default: ships)")
-    _common(run, epochs=8)
+    _common(run, epochs=6)
 
     teacher = commands.add_parser("teacher", help="train a teacher like those that ship with the course")
     teacher.set_defaults(command=_teacher)
@@ -63,7 +64,7 @@ def _common(parser: argparse.ArgumentParser, epochs: int) -> None:
     parser.add_argument(
         "--data", choices=("mnist", "strokes"), default="mnist", help="strokes are built in; mnist falls back on them"
     )
-    parser.add_argument("--epochs", type=int, default=epochs, help="(default %(default)s)")
+    parser.add_argument("--epochs", type=_count, default=epochs, help="(default %(default)s)")
     parser.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -75,39 +76,46 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"must be layer sizes such as 784-300-10, got {text!r}") from error
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number >= 1, got {text!r}")
+    return int(text)
+
+
 def _distill(options: argparse.Namespace) -> int:
+    start = time.perf_counter()
     options.out.mkdir(parents=True, exist_ok=True)
     digits = data.load(options.data, fallback="strokes")
     teacher = _teacher_for(digits, options)
     targets = predict(teacher, digits.train, device=options.device)
     answers = predict(teacher, digits.test, device=options.device)
-    start, runs = time.perf_counter(), {"alone": [], "distilled": []}
-    for seed in range(options.seeds):
-        for name, rows in runs.items():
-            student = mlp(*options.student, seed=seed)
-            _fit(student, targets if name == "distilled" else None, digits.train, seed, options)
-            logits = predict(student, digits.test, device=options.device)
-            rows.append({"seed": seed} | _figures(logits, answers, digits.test.labels))
-    pairs = [[row["errors"] for row in rows] for rows in runs.values()]
-    difference = paired_difference(*pairs) if options.seeds > 1 else "one pair gives no interval: use --seeds 5"
-    rows = {"teacher": [_figures(answers, answers, digits.test.labels)]}
-    rows |= {f"student {name}": figures for name, figures in runs.items()}
-    networks = {name: teacher if name == "teacher" else student for name in rows}
-    print(_table(rows, networks, digits.test))
-    print(f"errors, distilled minus alone: {difference}")
+    rows = {"teacher": [_figures(answers, answers, digits.test.labels)], "alone": [], "distilled": []}
+    first = {"teacher": teacher}  # of each kind of student, the one of seed 0
+    for seed, name in _bar(list(product(range(options.seeds), ("alone", "distilled"))), options.quiet):
+        student = mlp(*options.student, seed=seed)
+        _fit(student, targets if name == "distilled" else None, digits.train, seed, options)
+        logits = predict(student, digits.test, device=options.device)
+        rows[name].append({"seed": seed} | _figures(logits, answers, digits.test.labels))
+        first.setdefault(name, student)
+    pairs = [[row["errors"] for row in rows[name]] for name in ("alone", "distilled")]
+    difference = paired_difference(*pairs) if options.seeds > 1 else None
+    print(_table(rows, first, digits.test))
+    print(f"\ntest errors, distilled minus alone: {difference or 'one pair gives no interval, use --seeds 5'}")
+    settings = {name: value for name, value in vars(options).items() if name not in ("command", "out", "quiet")}
     record = {
-        "command": {name: str(value) for name, value in vars(options).items() if name != "command"}
-        | {"data": digits.name},
+        "data": digits.name,
+        "settings": settings | {"data": digits.name, "teacher": str(options.teacher or "as shipped")},
         "versions": teachers.versions(),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(time.perf_counter() - start),
         "runs": rows,
-        "difference": str(difference),
+        "distilled minus alone": difference and {"mean": difference.mean} | vars(difference.interval),
     }
-    checkpoints.save(student, options.out / "student.safetensors", record)
+    for name in ("alone", "distilled"):
+        checkpoints.save(first[name], options.out / f"{name}.safetensors", record["settings"], half=True)
     teachers.write_json(record, options.out / "record.json")
-    if options.seeds > 1:
+    if difference:
         _figure(pairs, difference, options.out / "errors.png")
-    print(f"The last distilled student, the record and a figure are in {options.out}")
+    print(f"The students of seed 0, the record and the figure are in {options.out}; {record['seconds']} s in all.")
     return 0
 
 
@@ -123,7 +131,7 @@ def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> nn.Module
 
 def _fit(student: nn.Module, targets: Tensor | None, train_split: data.Split, seed: int, options: Any) -> None:
     settings = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "device")}
-    settings |= {"seed": seed, "progress": not options.quiet}
+    settings |= {"seed": seed, "progress": False}
     if targets is None:
         history = train(student, train_split, **settings)
     else:
@@ -131,6 +139,12 @@ def _fit(student: nn.Module, targets: Tensor | None, train_split: data.Split, se
         history = distill(student, targets, train_split, **soft, **settings)
     if history.interrupted:
         raise KeyboardInterrupt
+
+
+def _bar(work: list, quiet: bool) -> Iterable:
+    from tqdm.auto import tqdm
+
+    return tqdm(work, unit="student", disable=quiet)
 
 
 def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float]:
@@ -142,7 +156,7 @@ def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float
 
 
 def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: data.Split) -> str:
-    """A line a model: means over its seeds, and the cost of its network on one image."""
+    """A line a model: means over its seeds, and what its network costs (float32, one image on the CPU)."""
     image = data.as_input(test.images[:1], torch.float32)
     lines = [
         f"{'':18}{'errors of':>10}{'agreement':>11}{'calibration':>13}{'parameters':>12}{'size':>10}{'one image':>11}"
@@ -167,7 +181,7 @@ def _figure(pairs: list[list[float]], difference: PairedDifference, path: Path) 
     from kdtutor import plots
 
     plt.style.use("kdtutor.course")
-    plots.paired(*pairs, ("alone", "distilled"), difference, "Each line is a seed")
+    plots.paired(*pairs, ("student alone", "student distilled"), difference, "Each line is a seed")
     plt.savefig(path)
 
 
@@ -183,8 +197,6 @@ def _save_teacher(digits: data.Dataset, path: Path, epochs: int, seed: int, opti
     teacher, record = teachers.train_teacher(
         digits, epochs=epochs, seed=seed, device=options.device, progress=not options.quiet
     )
-    if record["interrupted"]:
-        raise KeyboardInterrupt
     teachers.save_teacher(teacher, record, path)
     return record
 

@@ -38,17 +38,19 @@ def train_teacher(data: Dataset, epochs: int = 30, seed: int = 0, **options) -> 
     """Train a teacher on `data.train` and measure it; `options` are those of `training.fit`.
 
     Returns the teacher and its record: settings, versions, seconds, and figures on validation and test images.
+    Interrupted, it raises KeyboardInterrupt.
     """
-    settings = {"epochs": epochs, "batch_size": 128, "lr": 2e-3, "seed": seed} | options
+    settings = {"epochs": epochs, "batch_size": 128, "lr": 2e-3, "seed": seed}
     teacher = cnn(dropout=0.4, seed=seed)
-    history = train(teacher, data.train, augment=jitter, validation=data.validation, **settings)
+    history = train(teacher, data.train, augment=jitter, validation=data.validation, **settings, **options)
+    if history.interrupted:
+        raise KeyboardInterrupt("a teacher that is trained by half is none")
     teacher.half().float()  # as it will be stored
     record = {
         "data": data.name,
         "model": "cnn(dropout=0.4)",
         "parameters": count_parameters(teacher),
         "settings": settings | {"augment": "jitter, up to 2 pixels"},
-        "interrupted": history.interrupted,
         "seconds": round(history.seconds),
         "versions": versions(),
     }
@@ -74,4 +76,5 @@ def versions() -> dict[str, str | int]:
 
 
 def write_json(record: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -196,7 +196,7 @@ def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None 
     device, dtype = pick_device(device), dtype_of(model)
     count, total, wrong = 0, 0.0, 0
     with lent(model, device, training=False):
-        for inputs, labels, _ in batches(data, 1000, device):
+        for inputs, labels, _ in batches(data, 256, device):
             logits = model(as_input(inputs, dtype))
             count += labels.numel()
             total += cross_entropy(logits, labels) * labels.numel()
@@ -208,7 +208,7 @@ def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None 
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, data: Data | Tensor, *, batch_size: int = 1000, device: str | torch.device | None = None
+    model: nn.Module, data: Data | Tensor, *, batch_size: int = 256, device: str | torch.device | None = None
 ) -> Tensor:
     """The model's logits (N, C) on the CPU, in the order of `data`: a Split, inputs (N, ...), or an iterable of
     (inputs, labels). In eval mode and without gradients; the model comes back as it was."""

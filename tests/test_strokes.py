@@ -172,3 +172,8 @@ def test_the_pen_passes_through_its_points_turns_at_corners_and_lifts():
     assert on_a_line.max() < 1e-6  # straight pieces stay straight up to the corner
     assert (~drawn).sum() == 1
     assert x.diff()[~drawn] < -0.9
+
+
+def test_a_lifted_pen_leaves_no_ink():
+    _, length = strokes._write(torch.full((50,), 4), seeded(0))  # each style of the four lifts the pen once
+    assert ((length == 0).sum((1, 2)) == 1).all()

@@ -1,0 +1,516 @@
+"""Data: which images are loaded from where, how they are split, changed and batched, and what is refused."""
+
+import errno
+import multiprocessing
+import os
+import stat
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from kdtutor import Dataset, Split, data, jitter, load, mnist, strokes
+
+CPU = torch.device("cpu")
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def pixels(count, *size):
+    return torch.randint(1, 256, (count, *size), generator=seeded(count), dtype=torch.uint8)
+
+
+TENSORS = (pixels(5_001, 1, 28, 28), torch.arange(5_001) % 10, pixels(10, 1, 28, 28), torch.arange(10))
+
+
+def contents(dataset):
+    return [tensor for split in (dataset.train, dataset.validation, dataset.test) for tensor in vars(split).values()]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(contents(one), contents(other), strict=True))
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty data folder, with no course beside it and no network."""
+
+    def download(root):
+        raise RuntimeError("no network")
+
+    monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path))
+    monkeypatch.setattr(data, "shipped", lambda: tmp_path / "no course")
+    monkeypatch.setattr(mnist, "_download", download)
+    return tmp_path
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Few strokes instead of 70,000, and a list of the times that they were drawn."""
+    times = []
+
+    def make():
+        times.append(len(times))
+        return TENSORS
+
+    monkeypatch.setattr(strokes, "make", make)
+    return times
+
+
+@pytest.fixture
+def fake_mnist(root, monkeypatch):
+    """MNIST's sizes, with the number of the row in each label and in the two pixels of each image."""
+
+    def rows(count):
+        row = torch.arange(count)
+        return torch.stack([row // 256, row % 256], 1).to(torch.uint8).view(count, 1, 1, 2), row
+
+    monkeypatch.setattr(mnist, "present", lambda root: True)
+    monkeypatch.setattr(mnist, "read", lambda root: [*rows(60_000), *rows(10_000)])
+
+
+# Where data lies
+
+
+def test_the_folder_is_the_named_one_then_the_courses_then_a_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "shipped", lambda: tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KDTUTOR_DATA", raising=False)
+    assert data.folder() == tmp_path / ".cache" / "kdtutor"
+    (tmp_path / "data").mkdir()
+    assert data.folder() == tmp_path / "data"
+    monkeypatch.setenv("KDTUTOR_DATA", "~/elsewhere")
+    assert data.folder() == tmp_path / "elsewhere"
+    assert data.places() == (tmp_path / "elsewhere", tmp_path / "data")
+
+
+@pytest.mark.parametrize("holders", [("named", "shipped"), ("named",), ("shipped",)])
+def test_mnist_is_read_from_the_first_place_that_has_it(tmp_path, monkeypatch, fake_mnist, holders):
+    asked, read = [], mnist.read
+    monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "named"))
+    monkeypatch.setattr(data, "shipped", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(mnist, "present", lambda root: root.name in holders)
+    monkeypatch.setattr(mnist, "read", lambda root: asked.append(root.name) or read(root))
+    load("mnist")
+    assert asked == [holders[0]]
+
+
+# MNIST
+
+
+def test_mnist_is_split_into_three_that_together_are_everything(fake_mnist):
+    digits = load("mnist")
+    assert repr(digits) == "Dataset(mnist: train 55,000, validation 5,000, test 10,000)"
+    learnt = torch.cat([digits.train.labels, digits.validation.labels])
+    assert torch.equal(learnt.sort().values, torch.arange(60_000))
+    assert torch.equal(digits.test.labels, torch.arange(10_000))
+
+
+def test_images_go_with_their_labels(fake_mnist):
+    digits = load("mnist")
+    for split in (digits.train, digits.validation, digits.test):
+        high, low = split.images.flatten(1).long().unbind(1)
+        assert torch.equal(256 * high + low, split.labels)
+
+
+def test_the_validation_images_are_the_same_each_time_whatever_the_global_seeds(fake_mnist):
+    once = load("mnist")
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        np.random.seed(5)
+        assert same(once, load("mnist"))
+
+
+def test_the_validation_images_are_spread_over_even_and_odd_rows_early_and_late(fake_mnist):
+    rows = load("mnist").validation.labels
+    for half in (rows % 2 == 0, rows < 30_000):
+        assert abs(half.double().mean() - 0.5) < 4 * 0.5 / 5_000**0.5  # four standard errors
+
+
+def test_what_is_downloaded_is_loaded(root, monkeypatch, fake_mnist):
+    fetched = []
+    monkeypatch.setattr(mnist, "present", lambda root: False)
+    monkeypatch.setattr(mnist, "fetch", fetched.append)
+    assert len(load("mnist").test) == 10_000
+    assert fetched == [root]
+
+
+# Where MNIST can't be had
+
+
+def test_without_a_fallback_it_is_an_error(root, drawn):
+    with pytest.raises(mnist.DataError, match="no network"):
+        load("mnist")
+    assert not drawn
+
+
+def test_the_fallback_says_so_in_one_line(root, drawn, capsys):
+    assert load("mnist", fallback="strokes").name == "strokes"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Using the built-in 'strokes' digits instead of MNIST: ")
+    assert "no network" in line
+
+
+def test_the_fallback_is_not_taken_without_need(fake_mnist, drawn, capsys):
+    assert load("mnist", fallback="strokes").name == "mnist"
+    assert not drawn
+    assert capsys.readouterr().out == ""
+
+
+def test_download_can_be_forbidden(root, monkeypatch):
+    monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was tried"))
+    with pytest.raises(mnist.DataError, match="download is False"):
+        load("mnist", download=False)
+
+
+def test_a_damaged_mnist_is_reported_and_not_replaced(root, drawn, monkeypatch, capsys):
+    monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched anew"))
+    (root / mnist.RAW).mkdir(parents=True)
+    for name in mnist.FILES:
+        (root / mnist.RAW / name).write_bytes(b"damaged")
+    with pytest.raises(mnist.DataError, match=r"train-images-idx3-ubyte has 7 bytes where MNIST's has 47,040,016"):
+        load("mnist")
+    assert not drawn
+    load("mnist", fallback="strokes")
+    assert "train-images-idx3-ubyte has 7 bytes" in capsys.readouterr().out
+    assert {path.read_bytes() for path in (root / mnist.RAW).iterdir()} == {b"damaged"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "MNIST"}, "name must be 'mnist' or 'strokes', got 'MNIST'"),
+        ({"name": None}, "name must be 'mnist' or 'strokes', got None"),
+        ({"fallback": "mnist"}, "fallback must be None or 'strokes', got 'mnist'"),
+        ({"fallback": True}, "fallback must be None or 'strokes', got True"),
+    ],
+)
+def test_bad_names_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        load(**arguments)
+
+
+# Strokes and their cache
+
+
+def cached(root):
+    (path,) = root.glob("strokes-*.safetensors")
+    return path
+
+
+def test_strokes_are_drawn_once_and_then_read(root, drawn, capsys):
+    once, again = load("strokes"), load("strokes")
+    assert len(drawn) == 1
+    assert same(once, again)
+    assert torch.equal(again.test.images, TENSORS[2])
+    assert capsys.readouterr().out == ""
+    assert list(root.iterdir()) == [cached(root)]
+
+
+def test_the_cache_can_be_read_by_whom_the_umask_lets(root, drawn):
+    load("strokes")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(cached(root).stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_new_recipe_is_drawn_anew(root, drawn, monkeypatch):
+    load("strokes")
+    monkeypatch.setattr(strokes, "VERSION", strokes.VERSION + 1)
+    load("strokes")
+    assert len(drawn) == 2
+
+
+def flip(position):
+    return lambda content: content[:position] + bytes([content[position] ^ 1]) + content[position:][1:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[: len(content) // 2], lambda content: b"", flip(0), flip(20), flip(10_000), flip(-1)],
+    ids=["truncated", "empty", "length flipped", "header flipped", "image flipped", "last byte flipped"],
+)
+def test_a_damaged_cache_is_drawn_anew(root, drawn, damage):
+    once = load("strokes")
+    whole = cached(root).read_bytes()
+    cached(root).write_bytes(damage(whole))
+    assert same(once, load("strokes"))
+    assert len(drawn) == 2
+    assert same(once, load("strokes"))
+    assert len(drawn) == 2
+
+
+def refuse(*args, **options):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("fault", ["a file in its place", "a folder in the cache's place", "full"])
+def test_a_folder_that_cannot_be_written_costs_one_line_and_no_data(root, drawn, monkeypatch, capsys, fault):
+    place = root / "data"
+    monkeypatch.setenv("KDTUTOR_DATA", str(place))
+    if fault == "a file in its place":
+        place.touch()
+    elif fault == "a folder in the cache's place":
+        (place / f"strokes-{strokes.VERSION}.safetensors").mkdir(parents=True)
+    else:
+        monkeypatch.setattr(os, "replace", refuse)
+    assert torch.equal(load("strokes").test.images, TENSORS[2])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"The strokes digits can't be kept in {place}, so each load draws them anew: ")
+    assert not [path for path in root.rglob("*") if path.name.endswith(".tmp")]
+
+
+def load_together(root, together):
+    """Load strokes, but let the other process finish drawing before either keeps them."""
+
+    def make():
+        together.wait(timeout=60)
+        return TENSORS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDTUTOR_DATA", str(root))
+        patch.setattr(strokes, "make", make)
+        assert torch.equal(load("strokes").test.images, TENSORS[2])
+
+
+def test_two_processes_at_once_keep_one_whole_cache(root, drawn):
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(2)
+    other = spawn.Process(target=load_together, args=(root, together))
+    other.start()
+    load_together(root, together)
+    other.join(60)
+    assert other.exitcode == 0
+    load("strokes")
+    assert not drawn
+    assert list(root.iterdir()) == [cached(root)]
+
+
+# Split
+
+
+def test_a_split_says_what_it_holds(images, blobs):
+    assert repr(images) == "Split(200 examples of 1x28x28 uint8, 10 classes)"
+    assert repr(blobs) == "Split(600 examples of 2 float64, 3 classes)"
+    assert repr(images[:1]) == "Split(1 examples of 1x28x28 uint8, 1 classes)"
+    assert len(images) == 200
+
+
+@pytest.mark.parametrize(
+    "index",
+    [slice(3, 9), slice(None, None, 7), [5, 5, 0], torch.tensor([4, 2]), torch.arange(200) % 3 == 0],
+    ids=["slice", "strided", "list", "index tensor", "bool tensor"],
+)
+def test_an_index_takes_images_and_labels_alike(images, index):
+    part = images[index]
+    rows = torch.arange(200)[index]
+    assert isinstance(part, Split)
+    torch.testing.assert_close(part.images, torch.stack([images.images[row] for row in rows]))
+    torch.testing.assert_close(part.labels, torch.stack([images.labels[row] for row in rows]))
+
+
+def test_one_number_is_no_index(images):
+    with pytest.raises(TypeError, match=r"got 3: split\[3:4\]\?"):
+        images[3]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "error", "message"),
+    [
+        (np.zeros((2, 3)), torch.zeros(2).long(), TypeError, "images must be .*, got ndarray"),
+        (torch.zeros(2, 3).long(), torch.zeros(2).long(), TypeError, "images must be .*, got dtype torch.int64"),
+        (torch.zeros(2, 3), [0, 0], TypeError, "labels must be an int64 tensor, got list"),
+        (torch.zeros(2, 3), torch.zeros(2), TypeError, "labels must be an int64 tensor, got dtype torch.float32"),
+        (torch.zeros(2, 3), torch.zeros(3).long(), ValueError, r"got shapes \(2, 3\) and \(3,\)"),
+        (torch.zeros(2, 3), torch.zeros(2, 1).long(), ValueError, r"got shapes \(2, 3\) and \(2, 1\)"),
+        (torch.zeros(2), torch.zeros(2).long(), ValueError, r"got shapes \(2,\) and \(2,\)"),
+        (torch.zeros(0, 3), torch.zeros(0).long(), ValueError, "the same N >= 1 examples"),
+        (torch.zeros(2, 3), torch.tensor([0, -100]), ValueError, "labels must be >= 0, got -100"),
+    ],
+)
+def test_a_bad_split_is_refused(pixels, labels, error, message):
+    with pytest.raises(error, match=message):
+        Split(pixels, labels)
+
+
+def test_an_empty_part_is_refused(images):
+    with pytest.raises(ValueError, match="N >= 1 examples"):
+        images[:0]
+
+
+def test_a_dataset_says_its_sizes(images):
+    assert repr(Dataset("mine", images, images[:5], images[:2])) == "Dataset(mine: train 200, validation 5, test 2)"
+
+
+# Ways to change a split
+
+
+@pytest.fixture
+def numbered():
+    """1,000 examples of 10 classes, each image holding its row."""
+    rows = torch.arange(1_000)
+    return Split(rows.float().view(-1, 1), rows % 10)
+
+
+def test_a_subset_is_of_different_examples_each_with_its_label(numbered):
+    part = data.subset(numbered, 300)
+    rows = part.images.flatten().long()
+    assert len(rows.unique()) == len(part) == 300
+    assert torch.equal(part.labels, rows % 10)
+
+
+def test_a_seed_fixes_the_subset(numbered):
+    once, again, other = (data.subset(numbered, 300, seed=seed).images for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, 1_001])
+def test_a_bad_size_is_refused(numbered, size):
+    with pytest.raises(ValueError, match=f"size must be .*, got {size}"):
+        data.subset(numbered, size)
+
+
+@pytest.mark.parametrize("rate", [0, 0.1, 0.25, 1])
+def test_label_noise_changes_just_that_fraction_and_no_image(numbered, rate):
+    before = numbered.labels.clone()
+    noisy = data.label_noise(numbered, rate)
+    assert (noisy.labels != before).sum() == rate * 1_000
+    assert set(noisy.labels.tolist()) == set(range(10))
+    assert noisy.images is numbered.images
+    assert torch.equal(numbered.labels, before)
+
+
+def test_wrong_labels_are_uniform_over_the_other_classes(numbered):
+    many = numbered[torch.arange(20_000) % 1_000]
+    moved = (data.label_noise(many, 1).labels - many.labels) % 10
+    counts = moved.bincount(minlength=10).double()
+    assert counts[0] == 0
+    assert (counts[1:] - 20_000 / 9).abs().max() < 4 * (20_000 / 9) ** 0.5
+
+
+def test_a_seed_fixes_the_noise(numbered):
+    once, again, other = (data.label_noise(numbered, 0.5, seed=seed).labels for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), "half"])
+def test_a_bad_rate_is_refused(numbered, rate):
+    with pytest.raises(ValueError, match="rate must be a number from 0 to 1"):
+        data.label_noise(numbered, rate)
+
+
+def test_without_leaves_out_just_those_classes(numbered):
+    rest = data.without(numbered, 3, 7)
+    assert len(rest) == 800
+    assert set(rest.labels.tolist()) == set(range(10)) - {3, 7}
+    assert torch.equal(rest.labels, rest.images.flatten().long() % 10)
+    assert len(data.without(numbered)) == 1_000
+
+
+def shifted(image, down, right):
+    """An image (C, H, W) shifted by so many pixels, one pixel at a time; what comes in is 0."""
+    moved = torch.zeros_like(image)
+    _, height, width = image.shape
+    for row in range(height):
+        for column in range(width):
+            if 0 <= row - down < height and 0 <= column - right < width:
+                moved[:, row, column] = image[:, row - down, column - right]
+    return moved
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        pixels(80, 1, 6, 6),
+        torch.rand(80, 3, 4, 7, generator=seeded(0)),
+    ],
+    ids=["grey bytes", "colour floats"],
+)
+@pytest.mark.parametrize("shift", [1, 2])
+def test_jitter_shifts_each_image_by_its_own_few_pixels(batch, shift):
+    before, seen = batch.clone(), set()
+    result = jitter(batch, seeded(1), shift=shift)
+    assert (result.shape, result.dtype) == (batch.shape, batch.dtype)
+    assert torch.equal(batch, before)
+    steps = [(down, right) for down in range(-shift, shift + 1) for right in range(-shift, shift + 1)]
+    for image, moved in zip(batch, result, strict=True):
+        (step,) = [step for step in steps if torch.equal(moved, shifted(image, *step))]
+        seen.add(step)
+    assert len(seen) > 0.8 * len(steps)
+
+
+def test_jitter_keeps_the_ink_of_what_lies_in_the_middle():
+    blob = torch.zeros(50, 1, 28, 28)
+    blob[:, :, 4:24, 4:24] = torch.rand(50, 1, 20, 20, generator=seeded(0))
+    torch.testing.assert_close(jitter(blob, shift=4).sum((1, 2, 3)), blob.sum((1, 2, 3)))
+
+
+def test_a_generator_fixes_the_jitter(images):
+    once, again, other = (jitter(images.images, seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+@pytest.mark.parametrize("shift", [0, -1, 1.5, True])
+def test_a_bad_shift_is_refused(images, shift):
+    with pytest.raises(ValueError, match=f"shift must be a whole number >= 1, got {shift}"):
+        jitter(images.images, shift=shift)
+
+
+# Batches
+
+
+def test_batches_are_in_order_without_a_generator(numbered):
+    sizes = []
+    for inputs, labels, index in data.batches(numbered, 300, CPU):
+        torch.testing.assert_close((inputs, labels), (numbered.images[index], numbered.labels[index]))
+        assert torch.equal(index, torch.arange(len(index)) + sum(sizes))
+        sizes.append(len(index))
+    assert sizes == [300, 300, 300, 100]
+
+
+def test_a_generator_shuffles_each_epoch_anew_and_leaves_no_row_out(numbered):
+    generator, epochs = seeded(0), []
+    for _ in range(2):
+        parts = list(data.batches(numbered, 300, CPU, generator))
+        for inputs, labels, index in parts:
+            torch.testing.assert_close((inputs, labels), (numbered.images[index], numbered.labels[index]))
+        epochs.append(torch.cat([index for _, _, index in parts]))
+        assert torch.equal(epochs[-1].sort().values, torch.arange(1_000))
+    assert len({tuple(rows.tolist()) for rows in (*epochs, torch.arange(1_000))}) == 3
+
+
+def test_augmentation_sees_each_batch_and_the_generator(numbered):
+    generator = seeded(0)
+    for inputs, _, index in data.batches(numbered, 300, CPU, generator, lambda x, g: -x if g is generator else x):
+        assert torch.equal(inputs, -numbered.images[index])
+
+
+def test_an_iterable_brings_its_own_batches(numbered):
+    loader = DataLoader(TensorDataset(numbered.images, numbered.labels), batch_size=400)
+    for (inputs, labels, index), (own_inputs, own_labels) in zip(data.batches(loader, 7, CPU), loader, strict=True):
+        torch.testing.assert_close((inputs, labels), (own_inputs, own_labels))
+        assert index is None
+
+
+@pytest.mark.parametrize("batch", [torch.zeros(2, 3), (torch.zeros(2, 3),), {"x": 1, "y": 2}, (1, 2, 3)])
+def test_other_batches_are_refused(batch):
+    with pytest.raises(TypeError, match=r"data must give pairs \(inputs, labels\), got " + type(batch).__name__):
+        list(data.batches([batch], 10, CPU))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_bytes_become_0_to_1_in_the_models_precision(dtype):
+    levels = torch.arange(256, dtype=torch.uint8)
+    torch.testing.assert_close(data.as_input(levels, dtype), torch.linspace(0, 1, 256, dtype=dtype))
+    assert torch.equal(levels, torch.arange(256, dtype=torch.uint8))
+
+
+def test_other_inputs_are_not_scaled():
+    torch.testing.assert_close(data.as_input(torch.tensor([200.0]), torch.float64), torch.tensor([200.0]).double())
+    torch.testing.assert_close(data.as_input(torch.tensor([200]), torch.float64), torch.tensor([200]))

@@ -1,0 +1,144 @@
+"""What holds of the package and the notebooks as a whole: who imports whom, what is written down, what is stored."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import kdtutor
+from kdtutor.exercises import EXERCISES
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = Path(kdtutor.__file__).parent
+MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# A module imports only from the floors below its own. The one exception: data knows its two sources.
+FLOORS = (
+    {"_check", "_seed"},
+    {"losses", "models", "metrics", "checkpoints", "strokes", "mnist", "data"},
+    {"training", "statistics"},
+    {"plots", "exercises", "teachers", "__init__"},
+    {"cli"},
+    {"__main__"},
+)
+WITHIN = {("data", "strokes"), ("data", "mnist")}
+
+
+def floor(module):
+    return next(height for height, modules in enumerate(FLOORS) if module in modules)
+
+
+def imports(path):
+    """The modules of kdtutor that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for package, module, *_ in (f"{name}.__init__".split(".") for name in names):
+            if package == "kdtutor":
+                yield module if module in MODULES else "__init__"
+
+
+def test_every_module_has_its_floor():
+    assert sorted(module for modules in FLOORS for module in modules) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_floors_below(module):
+    above = {other for other in imports(MODULES[module]) if floor(other) >= floor(module)}
+    assert {(module, other) for other in above} <= WITHIN
+
+
+def test_importing_kdtutor_loads_nothing_heavy_besides_torch():
+    code = "import sys, torch; before = {*sys.modules}; import kdtutor; print(*{*sys.modules} - before)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "kdtutor.training" in loaded
+    assert not loaded & {"torchvision", "matplotlib", "scipy", "tqdm", "IPython", "ipywidgets"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("_")])
+def test_what_is_public_has_a_docstring(name):
+    module = importlib.import_module(f"kdtutor.{name}")
+    public = {
+        key: value
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and (inspect.isfunction(value) or inspect.isclass(value))
+        and value.__module__ == module.__name__
+    }
+    assert module.__doc__
+    assert [key for key, value in public.items() if not value.__doc__ or value.__doc__.startswith(f"{key}(")] == []
+
+
+def test_what_the_package_exports_exists():
+    assert sorted(kdtutor.__all__) == list(kdtutor.__all__)
+    assert all(hasattr(kdtutor, name) for name in kdtutor.__all__)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_fits_in_the_head(module):
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= 260
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_the_first_code_cell_is_the_same_in_all_and_knows_the_repository():
+    (url,) = re.findall(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    first = {code_cells(path)[0].source for path in NOTEBOOKS}
+    assert len(first) == 1
+    assert f"{url} " in first.pop()
+
+
+@notebooks
+def test_a_notebook_was_executed_once_from_top_to_bottom_without_an_error(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+
+
+@notebooks
+def test_a_notebook_is_valid_and_its_ids_are_unique(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@notebooks
+def test_no_cell_is_skipped_or_silenced_and_none_is_timed(path):
+    for cell in code_cells(path):
+        assert "nbval-skip" not in cell.metadata.get("tags", [])
+        assert "NBVAL_SKIP" not in cell.source
+        assert not cell.source.rstrip().endswith(";")
+        assert "execution" not in cell.metadata
+
+
+@notebooks
+def test_a_notebook_is_small_enough_to_read_online(path):
+    assert path.stat().st_size < 1_500_000
+
+
+def test_every_exercise_is_set_once():
+    sources = "\n".join(cell.source for path in NOTEBOOKS for cell in code_cells(path))
+    assert sorted(re.findall(r'exercises\.check\("(\w+)"', sources)) == sorted(EXERCISES)

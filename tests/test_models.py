@@ -1,0 +1,159 @@
+"""The networks' shapes, sizes and seeds, and what lending a model promises."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from kdtutor import cnn, count_parameters, mlp
+from kdtutor.models import dtype_of, lent, pick_device
+
+CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+
+
+@pytest.mark.parametrize("sizes", [(4, 3), (4, 5, 3), (784, 30, 20, 10)])
+def test_mlp_has_the_sizes_asked_for(sizes):
+    model = mlp(*sizes)
+    assert model(torch.zeros(6, sizes[0])).shape == (6, sizes[-1])
+    assert count_parameters(model) == sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
+
+
+def test_mlp_flattens_images():
+    model, images = mlp(784, 8, 10, seed=0), torch.rand(5, 1, 28, 28)
+    assert torch.equal(model(images), model(images.reshape(5, 784)))
+
+
+def test_mlp_is_its_formula():
+    model, x = mlp(4, 5, 6, 3, seed=0), torch.randn(7, 4)
+    a, b, c = (layer for layer in model if isinstance(layer, nn.Linear))
+    hidden = (x @ a.weight.T + a.bias).clamp(min=0)
+    hidden = (hidden @ b.weight.T + b.bias).clamp(min=0)
+    torch.testing.assert_close(model(x), hidden @ c.weight.T + c.bias)
+
+
+def kinds(model):
+    return " ".join(type(layer).__name__ for layer in model)
+
+
+def test_dropout_follows_every_hidden_layer_of_an_mlp_and_nothing_else():
+    assert kinds(mlp(4, 5, 6, 3)) == "Flatten Linear ReLU Linear ReLU Linear"
+    model = mlp(4, 5, 6, 3, dropout=0.3)
+    assert kinds(model) == "Flatten Linear ReLU Dropout Linear ReLU Dropout Linear"
+    assert {layer.p for layer in model if isinstance(layer, nn.Dropout)} == {0.3}
+    assert kinds(mlp(4, 3, dropout=0.3)) == "Flatten Linear"
+
+
+@pytest.mark.parametrize(("channels", "hidden", "classes"), [(16, 128, 10), (2, 3, 4)])
+def test_cnn_has_the_size_asked_for(channels, hidden, classes):
+    model = cnn(channels, hidden, classes)
+    assert model(torch.zeros(6, 1, 28, 28)).shape == (6, classes)
+    convolutions = (9 + 1) * channels + (9 * channels + 1) * 2 * channels
+    linear = (49 * 2 * channels + 1) * hidden + (hidden + 1) * classes
+    assert count_parameters(model) == convolutions + linear
+
+
+def test_dropout_of_a_cnn_is_before_both_linear_layers():
+    model = cnn(2, 3, 4, dropout=0.4)
+    assert kinds(model[6:]) == "Flatten Dropout Linear ReLU Dropout Linear"
+    assert [layer.p for layer in model if isinstance(layer, nn.Dropout)] == [0.4, 0.4]
+
+
+def test_shared_parameters_count_once():
+    layer = nn.Linear(3, 3)
+    assert count_parameters(nn.Sequential(layer, nn.ReLU(), layer)) == 12
+
+
+@pytest.mark.parametrize("make", [lambda seed: mlp(4, 5, 3, seed=seed), lambda seed: cnn(2, 3, 4, seed=seed)])
+def test_a_seed_fixes_every_bit_and_leaves_the_global_state(make):
+    before = torch.get_rng_state()
+    one, again, other = (nn.utils.parameters_to_vector(make(seed).parameters()) for seed in (7, 7, 8))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("make", [lambda **options: mlp(4, 5, 3, **options), lambda **options: cnn(2, 3, 4, **options)])
+def test_without_a_seed_the_global_state_draws_the_same_way(make):
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        drawn = nn.utils.parameters_to_vector(make().parameters())
+        assert not torch.equal(drawn, nn.utils.parameters_to_vector(make().parameters()))
+    assert torch.equal(drawn, nn.utils.parameters_to_vector(make(seed=7).parameters()))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mlp(), r"sizes must hold at least inputs and classes, got \(\)$"),
+        (lambda: mlp(784), r"sizes must hold at least inputs and classes, got \(784,\)$"),
+        (lambda: mlp(784, 0, 10), "each of sizes must be a whole number >= 1, got 0$"),
+        (lambda: mlp(784, 30.0, 10), "each of sizes must be a whole number >= 1, got 30.0$"),
+        (lambda: mlp(784, True), "each of sizes must be a whole number >= 1, got True$"),
+        (lambda: mlp(4, 3, dropout=1.5), "dropout must be a number from 0 to 1, got 1.5$"),
+        (lambda: mlp(4, 3, seed="a"), "seed must be a whole number or None, got 'a'$"),
+        (lambda: cnn(channels=0), "channels must be a whole number >= 1, got 0$"),
+        (lambda: cnn(hidden=-1), "hidden must be a whole number >= 1, got -1$"),
+        (lambda: cnn(classes=None), "classes must be a whole number >= 1, got None$"),
+        (lambda: cnn(dropout=-0.1), "dropout must be a number from 0 to 1, got -0.1$"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.fixture
+def frozen():
+    """A model in train mode but for its batch norm, as one that is fine-tuned."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    model[1].eval()
+    return model
+
+
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_lent_model_is_in_one_mode_and_comes_back_module_by_module(frozen, training):
+    before = modes(frozen)
+    with lent(frozen, torch.device("cpu"), training=training):
+        assert modes(frozen) == [training] * 4
+    assert modes(frozen) == before
+
+
+def test_a_lent_model_comes_back_after_an_error(frozen):
+    before = modes(frozen)
+    with pytest.raises(ZeroDivisionError), lent(frozen, torch.device("cpu"), training=False):
+        _ = 1 / 0
+    assert modes(frozen) == before
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_a_lent_model_is_on_the_device_and_comes_home(frozen, device):
+    tensors = [*frozen.parameters(), *frozen.buffers()]
+    with lent(frozen, torch.device(device), training=True):
+        assert {tensor.device.type for tensor in frozen.state_dict().values()} == {device}
+    assert {tensor.device.type for tensor in frozen.state_dict().values()} == {"cpu"}
+    for tensor, back in zip(tensors, [*frozen.parameters(), *frozen.buffers()], strict=True):
+        assert torch.equal(tensor.cpu(), back)
+
+
+def test_a_model_without_parameters_can_be_lent():
+    model = nn.Flatten()
+    with lent(model, torch.device("cpu"), training=False):
+        assert not model.training
+    assert model.training
+
+
+def test_dtype_of():
+    assert dtype_of(mlp(2, 2)) == torch.float32
+    assert dtype_of(mlp(2, 2).double()) == torch.float64
+    assert dtype_of(mlp(2, 2).half()) == torch.float16
+    assert dtype_of(nn.Flatten()) == torch.float32
+
+
+def test_pick_device():
+    assert pick_device("cpu") == pick_device(torch.device("cpu")) == torch.device("cpu")
+    assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,180 @@
+"""Each figure shows what it is given: counted and read back from Matplotlib."""
+
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from kdtutor import History, plots
+from kdtutor.statistics import paired_difference
+
+
+@pytest.fixture(autouse=True)
+def course_style():
+    with plt.style.context("kdtutor.course"):
+        yield
+    plt.close("all")
+
+
+def labels(ax):
+    return ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left")
+
+
+def texts(labels):
+    return [text.get_text() for text in labels]
+
+
+IMAGES = torch.arange(5 * 4, dtype=torch.uint8).reshape(5, 1, 2, 2)
+
+
+def test_the_style_is_found_and_draws_lines_that_differ_without_colour():
+    styles = [(style["color"], str(style["linestyle"])) for style in plt.rcParams["axes.prop_cycle"]]
+    assert len(styles) == 6
+    assert len({color for color, _ in styles}) == len({line for _, line in styles}) == 6
+    assert plt.rcParams["axes.titlelocation"] == "left"
+
+
+def test_digits_are_images_in_rows_with_their_titles():
+    axes = plots.digits(IMAGES, list("abcde"), columns=3, title="five")
+    assert len(axes) == 6
+    assert [len(ax.images) for ax in axes] == [1, 1, 1, 1, 1, 0]
+    for ax, image, title in zip(axes, IMAGES, "abcde", strict=False):
+        assert ax.images[0].get_array().tolist() == image[0].tolist()
+        assert ax.get_title() == title
+    assert not any(ax.axison for ax in axes)
+    assert axes[0].figure.get_suptitle() == "five"
+
+
+def test_digits_need_no_titles():
+    axes = plots.digits(IMAGES)
+    assert len(axes) == 10
+    assert not any(ax.get_title() for ax in axes)
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_targets_are_bars_below_each_image(log):
+    rows = [{"hard": torch.eye(10)[i], "soft": torch.full((10,), 0.1 * (i + 1))} for i in range(2)]
+    axes = plots.targets(IMAGES[:2], rows, title="two", log=log)
+    assert len(axes) == 3 * 2
+    for column, row in enumerate(rows):
+        image, *bars = axes[column::2]
+        assert image.images[0].get_array().tolist() == IMAGES[column, 0].tolist()
+        for ax, target in zip(bars, row.values(), strict=True):
+            assert [bar.get_height() for bar in ax.patches] == pytest.approx(target.tolist())
+            assert ax.get_yscale() == ("log" if log else "linear")
+        assert bars[-1].get_xlabel() == "class"
+    assert [ax.get_ylabel() for ax in axes[2::2]] == ["hard\nprobability", "soft\nprobability"]
+    assert axes[0].figure.get_suptitle() == "two"
+
+
+@pytest.mark.parametrize(("log", "scales"), [("", "linear linear"), ("x", "log linear"), ("xy", "log log")])
+def test_lines_are_named_curves_over_one_x(log, scales):
+    ax = plots.lines([1, 2, 4], {"a": [3, 2, 1], "b": torch.ones(3)}, "T", "bits", "falls", log=log, marker="o")
+    assert {line.get_label(): line.get_xydata().tolist() for line in ax.lines} == {
+        "a": [[1, 3], [2, 2], [4, 1]],
+        "b": [[1, 1], [2, 1], [4, 1]],
+    }
+    assert f"{ax.get_xscale()} {ax.get_yscale()}" == scales
+    assert {line.get_marker() for line in ax.lines} == {"o"}
+    assert labels(ax) == ("T", "bits", "falls")
+    assert texts(ax.get_legend().get_texts()) == ["a", "b"]
+
+
+def test_one_line_needs_no_legend():
+    assert plots.lines([1, 2], {"a": [3, 2]}, "x", "y", "title").get_legend() is None
+
+
+def test_bars_stand_side_by_side_over_their_names():
+    groups = {"alone": [1, 2, 3], "distilled": torch.tensor([4.0, 5.0, 6.0])}
+    ax = plots.bars(groups, ["x", "y", "z"], "errors", "title", xlabel="width")
+    heights = [bar.get_height() for bar in ax.patches]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
+    assert heights == [1, 2, 3, 4, 5, 6]
+    assert middles == pytest.approx([-0.2, 0.8, 1.8, 0.2, 1.2, 2.2])
+    assert sum(bar.get_width() for bar in ax.patches) == pytest.approx(3 * 0.8)
+    assert len({bar.get_hatch() for bar in ax.patches}) == 2
+    assert texts(ax.get_xticklabels()) == ["x", "y", "z"]
+    assert labels(ax) == ("width", "errors", "title")
+    assert texts(ax.get_legend().get_texts()) == ["alone", "distilled"]
+
+
+def test_one_group_of_bars_needs_no_legend():
+    assert plots.bars({"p": [1.0, 2.0]}, ["a", "b"], "probability", "title").get_legend() is None
+
+
+def test_a_heatmap_writes_its_numbers_and_leaves_nan_blank():
+    values = torch.tensor([[0.0, 5.0, 10.0], [math.nan, 2.0, 3.0]])
+    ax = plots.heatmap(values, "said", "is", "title", rows="ab", columns="xyz", form="{:.1f}")
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written == {(0, 0): "0.0", (1, 0): "5.0", (2, 0): "10.0", (1, 1): "2.0", (2, 1): "3.0"}
+    colours = {text.get_text(): text.get_color() for text in ax.texts}
+    assert (colours["0.0"], colours["10.0"]) == ("black", "white")  # readable on light and dark
+    assert (texts(ax.get_xticklabels()), texts(ax.get_yticklabels())) == (list("xyz"), list("ab"))
+    assert labels(ax) == ("said", "is", "title")
+
+
+@pytest.mark.parametrize("shape", [(10, 9), (9, 10), (100,)])
+def test_a_heatmap_of_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"values must be \(10 rows, 10 columns\), got \("):
+        plots.heatmap(torch.zeros(shape), "x", "y", "title")
+
+
+def test_curves_are_validation_errors_by_epoch():
+    runs = {"alone": History(validation_errors=[300.0, 200.0]), "distilled": History(validation_errors=[250.0, 150.0])}
+    ax = plots.curves(runs, "learning")
+    assert {line.get_label(): line.get_xydata().tolist() for line in ax.lines} == {
+        "alone": [[1, 300], [2, 200]],
+        "distilled": [[1, 250], [2, 150]],
+    }
+    assert len({line.get_marker() for line in ax.lines}) == 2
+    assert labels(ax) == ("epoch", "validation errors per 10,000", "learning")
+    assert texts(ax.get_legend().get_texts()) == ["alone", "distilled"]
+
+
+def test_paired_joins_each_seed_and_shows_the_interval():
+    a, b = [200.0, 210.0, 190.0], [180.0, 200.0, 185.0]
+    difference = paired_difference(a, b)
+    left, right = plots.paired(a, b, ("alone", "distilled"), difference, "seeds")
+    assert [tuple(line.get_ydata()) for line in left.lines] == list(zip(a, b, strict=True))
+    assert texts(left.get_xticklabels()) == ["alone", "distilled"]
+    assert labels(left) == ("", "test errors of 10,000", "seeds")
+    zero, mean, *_ = right.lines
+    assert list(zero.get_ydata()) == [0, 0]
+    assert mean.get_ydata() == pytest.approx([difference.mean])
+    (bar,) = right.collections[0].get_segments()
+    assert bar[:, 1] == pytest.approx([difference.interval.low, difference.interval.high])
+    assert labels(right) == ("", "distilled − alone", "mean, 95 % interval")
+
+
+def test_plane_shows_a_probability_and_its_boundary():
+    probability = torch.linspace(0, 1, 11).expand(5, 11)  # grows to the right
+    ax = plots.plane(probability, (-1, 1, -3, 3), "title")
+    (image,) = ax.images
+    torch.testing.assert_close(torch.tensor(image.get_array()), probability)
+    assert (image.get_extent(), image.origin, image.get_clim()) == ([-1, 1, -3, 3], "lower", (0, 1))
+    boundary = ax.collections[0].get_paths()[0].vertices
+    assert boundary[:, 0] == pytest.approx(0, abs=1e-6)
+    assert labels(ax) == ("$x_1$", "$x_2$", "title")
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: plots.lines([1, 2], {"a": [3, 2]}, "x", "y", "title", ax=ax),
+        lambda ax: plots.bars({"p": [1.0, 2.0]}, ["a", "b"], "y", "title", ax=ax),
+        lambda ax: plots.heatmap(torch.zeros(10, 10), "x", "y", "title", ax=ax),
+        lambda ax: plots.curves({"a": History(validation_errors=[3.0, 2.0])}, "title", ax=ax),
+        lambda ax: plots.plane(torch.eye(3), (0, 1, 0, 1), "title", ax=ax),
+    ],
+    ids=["lines", "bars", "heatmap", "curves", "plane"],
+)
+def test_axes_that_are_given_are_drawn_into(draw):
+    ax = plt.figure().subplots()
+    assert draw(ax) is ax
+    assert plt.get_fignums() == [ax.figure.number]
+
+
+def test_paired_draws_into_given_axes():
+    axes = plt.figure().subplots(1, 2)
+    assert plots.paired([1, 2], [2, 4], ("a", "b"), paired_difference([1, 2], [2, 4]), "title", axes=axes) is axes

@@ -1,0 +1,101 @@
+"""Teachers: what is trained and measured is what is stored, and what ships can be loaded."""
+
+import json
+
+import pytest
+import torch
+
+from kdtutor import Dataset, cnn, count_parameters, predict, strokes, teachers
+from kdtutor.data import Split
+from kdtutor.metrics import calibration_error, errors, nll
+
+SHIPPED = sorted(teachers.shipped().glob("teacher-*.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels, test_images, test_labels = strokes.make(train=1_000, test=100)
+    whole = Split(images, labels)
+    return Dataset("strokes", whole[:900], whole[900:], Split(test_images, test_labels))
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    return teachers.train_teacher(digits, epochs=2, seed=3, device="cpu", progress=False)
+
+
+def figures(teacher, split):
+    logits = predict(teacher, split, device="cpu")
+    return {
+        "errors of 10,000": errors(logits, split.labels),
+        "nll": pytest.approx(nll(logits, split.labels), abs=1e-5),
+        "calibration error": pytest.approx(calibration_error(logits, split.labels), abs=1e-5),
+    }
+
+
+def test_the_record_says_how_the_teacher_was_made(trained):
+    teacher, record = trained
+    assert record["data"] == "strokes"
+    assert record["parameters"] == count_parameters(teacher)
+    assert {"epochs": 2, "seed": 3, "batch_size": 128, "lr": 2e-3}.items() <= record["settings"].items()
+    assert record["versions"] == teachers.versions()
+    assert set(record) == set(["data", "model", "parameters", "settings", "seconds", "versions", "validation", "test"])
+    assert not teacher.training
+
+
+def test_the_teacher_has_learnt(digits, trained):
+    untrained = figures(cnn(dropout=0.4, seed=3), digits.test)
+    assert trained[1]["test"]["errors of 10,000"] < untrained["errors of 10,000"] - 1_000
+
+
+def test_what_was_stored_gives_the_measured_figures_again(digits, trained, tmp_path):
+    path = tmp_path / "new" / "teacher.safetensors"
+    teachers.save_teacher(*trained, path)
+    teacher, record = teachers.load_teacher(path=path)
+    assert not teacher.training
+    assert record == trained[1] == json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record["validation"] == figures(teacher, digits.validation)
+    assert record["test"] == figures(teacher, digits.test)
+
+
+def test_the_figures_are_measured_on_the_device_that_was_named(digits, monkeypatch):
+    devices = []
+    monkeypatch.setattr(teachers, "predict", lambda *args, device=None: devices.append(device) or predict(*args))
+    teachers.train_teacher(digits, epochs=1, device="cpu", progress=False)
+    assert devices == ["cpu", "cpu"]
+
+
+def test_a_seed_fixes_the_teacher(digits, trained):
+    again, record = teachers.train_teacher(digits, epochs=2, seed=3, device="cpu", progress=False)
+    assert record["test"] == trained[1]["test"]
+    assert all((a == b).all() for a, b in zip(again.parameters(), trained[0].parameters(), strict=True))
+
+
+def test_the_options_of_the_loop_are_taken_and_recorded(digits):
+    options = {"batch_size": 300, "lr": 1e-3}
+    _, record = teachers.train_teacher(digits, epochs=1, device="cpu", progress=False, **options)
+    assert options.items() <= record["settings"].items()
+
+
+def test_one_that_is_interrupted_is_none(digits):
+    class Stopping(torch.optim.SGD):
+        def step(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teachers.train_teacher(digits, epochs=1, device="cpu", progress=False, optimizer=Stopping)
+
+
+def test_a_teacher_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.safetensors, which doesn't exist"):
+        teachers.load_teacher(path=tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_what_ships_can_be_loaded_and_its_json_is_the_record_inside(path):
+    name = path.stem.removeprefix("teacher-")
+    assert path == teachers.teacher_path(name)
+    teacher, record = teachers.load_teacher(name)
+    assert not teacher.training
+    assert record["parameters"] == count_parameters(teacher)
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) == record
