@@ -22,6 +22,11 @@ def check_count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
 
 
+def check_seed(seed: int) -> None:
+    if not isinstance(seed, int):
+        raise ValueError(f"seed must be a whole number, got {seed!r}")
+
+
 def check_logits(name: str, logits: Tensor) -> None:
     """Logits are floating point, (..., C), with at least one row and one class."""
     if not isinstance(logits, Tensor) or not logits.is_floating_point():

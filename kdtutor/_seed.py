@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from kdtutor._check import check_seed
+
 CPU = torch.device("cpu")
 
 
@@ -15,8 +17,7 @@ def seeded(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
     if seed is None:
         yield
         return
-    if not isinstance(seed, int):
-        raise ValueError(f"seed must be a whole number or None, got {seed!r}")
+    check_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":

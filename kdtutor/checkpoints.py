@@ -18,7 +18,7 @@ def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = Non
     name and moved. Raises OSError where the folder can't be written.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     if half:
         tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,6 +26,8 @@ def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = Non
     try:
         save_file(tensors, draft, metadata={"record": json.dumps(record or {})})
         os.replace(draft, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} can't be written ({error})") from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -38,7 +40,7 @@ def load(model: nn.Module, path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"path must name a checkpoint, got {path}, which doesn't exist")
+        raise FileNotFoundError(f"path must name a checkpoint, got {path}, which isn't a file")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

@@ -80,16 +80,16 @@ def _same(given: Any, wanted: Any) -> bool:
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, Tensor):
-        small = value.detach()
-        return str([round(x, 4) for x in small.tolist()]) if small.dim() == 1 and len(small) <= 4 else _shape(small)
     if isinstance(value, nn.Module):
         return "a model"
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)
-
-
-def _shape(value: Tensor) -> str:
-    return f"{value.item():.4g}" if value.dim() == 0 else f"a tensor {tuple(value.shape)}"
+    if not isinstance(value, Tensor):
+        return f"{value:.4g}" if isinstance(value, float) else repr(value)
+    if value.dim() == 0:
+        return f"{value.item():.4g}"
+    numbers = [round(number, 4) for number in value.detach().flatten().tolist()]
+    if value.dim() == 1 and len(numbers) <= 4:
+        return str(numbers)
+    return f"a tensor {tuple(value.shape)} that begins {', '.join(map(str, numbers[:4]))}"
 
 
 # References. Plain enough to be shown after the fact; the notebooks teach each of them.
@@ -178,7 +178,7 @@ _LABELS = torch.tensor([3, 0, 1, 2, 2, 0])
 EXERCISES = {
     "one_hot": Exercise(one_hot, [(torch.tensor([2, 0, 1]), 3), (_LABELS, 10)]),
     "entropy": Exercise(metrics.entropy, [(_P,), (_Q,), (torch.eye(4),), (_logits(5, 10, seed=0).softmax(-1),)]),
-    "look_alikes": Exercise(look_alikes, [(_logits(6, 4, seed=1).softmax(-1), _LABELS)]),
+    "look_alikes": Exercise(look_alikes, [(_logits(6, 4, seed=s).softmax(-1), _LABELS) for s in (1, 2, 3)]),
     "soften": Exercise(
         losses.soften,
         [(torch.tensor([2.0, 1.0, 0.0]), 1.0), (_logits(4, 10, seed=2), 4.0), (torch.tensor([2000.0, 1000.0]), 1.0)],

@@ -30,7 +30,7 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
     """
     check_pair(student_logits, teacher_logits)
     target = soften(teacher_logits, temperature)
-    divergence = F.kl_div(F.log_softmax(student_logits / temperature, dim=-1), target, reduction="none")
+    divergence = F.kl_div(_log_soften(student_logits, target, temperature), target, reduction="none")
     return divergence.sum(-1).mean()
 
 
@@ -42,7 +42,12 @@ def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperatu
     """
     check_pair(student_logits, teacher_logits)
     target = soften(teacher_logits, temperature)
-    return -(target * F.log_softmax(student_logits / temperature, dim=-1)).sum(-1).mean()
+    return -(target * _log_soften(student_logits, target, temperature)).sum(-1).mean()
+
+
+def _log_soften(student_logits: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """log p_s^T, but 0 where the target is 0, so that 0 * log 0 = 0 for a class that both mask with -inf."""
+    return F.log_softmax(student_logits / temperature, dim=-1).masked_fill(target == 0, 0)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -76,10 +81,14 @@ def distillation_loss(
     """
     check_fraction("alpha", alpha)
     check_temperature(temperature)
-    if labels is None and alpha < 1:
+    check_pair(student_logits, teacher_logits)
+    if labels is not None:
+        check_labels(labels, student_logits)
+    elif alpha < 1:
         raise ValueError(f"labels must be given unless alpha is 1, got None with alpha {alpha!r}")
-    soft = alpha * temperature**2 * kl_divergence(student_logits, teacher_logits.detach(), temperature)
-    return soft if labels is None else soft + (1 - alpha) * cross_entropy(student_logits, labels)
+    soft = kl_divergence(student_logits, teacher_logits.detach(), temperature) if alpha > 0 else 0
+    hard = cross_entropy(student_logits, labels) if alpha < 1 else 0
+    return alpha * temperature**2 * soft + (1 - alpha) * hard
 
 
 class DistillationLoss(nn.Module):

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdtutor._check import check_count, check_labels, check_logits, check_pair
+from kdtutor._check import check_count, check_labels, check_logits, check_pair, shape
+from kdtutor._lend import lent
 
 
 def errors(logits: Tensor, labels: Tensor) -> float:
@@ -17,16 +18,14 @@ def errors(logits: Tensor, labels: Tensor) -> float:
 
 def wrong(logits: Tensor, labels: Tensor) -> Tensor:
     """Which examples are answered wrongly: (N,) bool. logits (N, C), labels (N,)."""
-    check_logits("logits", logits)
-    check_labels(labels, logits)
+    _check(logits, labels)
     return logits.argmax(-1) != labels
 
 
 def nll(logits: Tensor, labels: Tensor) -> float:
     """Negative log-likelihood of the labels at T = 1, in nats an example. logits (N, C), labels (N,)."""
-    check_logits("logits", logits)
-    check_labels(labels, logits)
-    return F.cross_entropy(logits, labels).item()
+    _check(logits, labels)
+    return F.cross_entropy(logits, labels.long()).item()
 
 
 def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
@@ -39,7 +38,7 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
     check_count("bins", bins)
     right = (~wrong(logits, labels)).double()
     confidence = logits.double().softmax(-1).amax(-1)
-    interval = (confidence * bins).ceil().long().clamp(1, bins) - 1  # ((i) / bins, (i + 1) / bins]
+    interval = (confidence * bins).ceil().long().clamp(1, bins) - 1  # number i is (i / bins, (i + 1) / bins]
     gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, interval.cpu(), (right - confidence).cpu())
     return gap.abs().sum().item() / len(labels)
 
@@ -71,15 +70,19 @@ def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
     The model is handed back in the mode it came in. Times vary between machines: compare only within one run.
     """
     check_count("repeats", repeats)
-    mode = model.training
-    model.eval()
     seconds = []
-    with torch.inference_mode():
+    with lent(model, inputs.device, training=False), torch.inference_mode():
         for _ in range(3 + repeats):
             start = time.perf_counter()
             model(inputs)
             if inputs.is_cuda:
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
-    model.train(mode)
     return median(seconds[3:])
+
+
+def _check(logits: Tensor, labels: Tensor) -> None:
+    check_logits("logits", logits)
+    if logits.dim() != 2:
+        raise ValueError(f"logits must be (N, C), got shape {shape(logits)}")
+    check_labels(labels, logits)

@@ -76,7 +76,8 @@ def fetch(root: Path) -> None:
     except (OSError, RuntimeError, ImportError) as error:  # torchvision raises all three
         if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR):
             raise DataError(f"MNIST can't be written to {root} ({error.strerror}). {BY_HAND}") from error
-        raise DataError(f"MNIST isn't in {root} and can't be downloaded ({error}). {BY_HAND}") from error
+        why = " ".join(str(error).split())  # torchvision's reasons run over several lines
+        raise DataError(f"MNIST isn't in {root} and can't be downloaded ({why}). {BY_HAND}") from error
 
 
 def _download(root: str) -> None:

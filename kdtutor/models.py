@@ -1,13 +1,7 @@
-"""The course's networks, as plain `nn.Sequential`s, and what is asked of any model: its size, its precision, a device.
+"""The course's networks, as plain `nn.Sequential`s, and a count of parameters. Knows nothing of data or training."""
 
-Knows nothing of data or training.
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
-import torch
 from torch import nn
 
 from kdtutor._check import check_count, check_fraction
@@ -66,26 +60,3 @@ def cnn(
 def count_parameters(model: nn.Module) -> int:
     """How many numbers the model learns (shared ones count once)."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device that was named, else the GPU if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def dtype_of(model: nn.Module) -> torch.dtype:
-    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
-
-
-@contextmanager
-def lent(model: nn.Module, device: torch.device, training: bool) -> Iterator[None]:
-    """The model on `device`, in train or eval mode; handed back where and as it was, module by module."""
-    modes = {module: module.training for module in model.modules()}
-    home = next((parameter.device for parameter in model.parameters()), device)
-    model.to(device).train(training)
-    try:
-        yield
-    finally:
-        model.to(home)
-        for module, mode in modes.items():
-            module.training = mode

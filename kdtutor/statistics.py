@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import fmean, stdev
 
+import torch
 from torch import Tensor
 
-from kdtutor._check import check_count
+from kdtutor._check import came, check_count, shape
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,8 @@ class PairedDifference:
 
     @property
     def verdict(self) -> str:
-        """'b is lower', 'b is higher' or 'no difference seen' (the interval holds 0)."""
-        if 0 in self.interval:
-            return "no difference seen"
-        return "b is lower" if self.mean < 0 else "b is higher"
+        """'a difference' or 'no difference seen', as the interval leaves 0 out or holds it."""
+        return "no difference seen" if 0 in self.interval else "a difference"
 
     def __str__(self) -> str:
         percent = f"{100 * self.interval.confidence:g}"
@@ -56,11 +55,11 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> Interval:
     if not 0 <= count <= total:
         raise ValueError(f"count must lie in 0..total = 0..{total}, got {count}")
     _check_confidence(confidence)
-    z, p = norm.isf((1 - confidence) / 2), count / total
+    z, p = float(norm.isf((1 - confidence) / 2)), count / total
     centre = p + z * z / (2 * total)
     half = z * sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return Interval(max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale), confidence)
+    low, high = ((centre + side * half) / (1 + z * z / total) for side in (-1, 1))
+    return Interval(max(0.0, min(p, low)), min(1.0, max(p, high)), confidence)  # rounding can't leave p outside
 
 
 def mcnemar(wrong_a: Tensor, wrong_b: Tensor) -> float:
@@ -71,10 +70,12 @@ def mcnemar(wrong_a: Tensor, wrong_b: Tensor) -> float:
     """
     from scipy.stats import binomtest
 
+    for name, wrong in (("wrong_a", wrong_a), ("wrong_b", wrong_b)):
+        if wrong.dtype != torch.bool:
+            raise TypeError(f"{name} must be bool, see metrics.wrong, got {came(wrong)}")
     if wrong_a.shape != wrong_b.shape or wrong_a.dim() != 1:
-        raise ValueError(f"wrong_a and wrong_b must both be (N,), got {tuple(wrong_a.shape)}, {tuple(wrong_b.shape)}")
-    only_a = int((wrong_a.bool() & ~wrong_b.bool()).sum())
-    only_b = int((wrong_b.bool() & ~wrong_a.bool()).sum())
+        raise ValueError(f"wrong_a and wrong_b must both be (N,), got {shape(wrong_a)} and {shape(wrong_b)}")
+    only_a, only_b = int((wrong_a & ~wrong_b).sum()), int((wrong_b & ~wrong_a).sum())
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
@@ -93,10 +94,12 @@ def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float 
         raise ValueError(
             f"a and b must hold one figure a seed, for the same 2 or more seeds, got {len(a)} and {len(b)}"
         )
+    if not all(map(isfinite, a + b)):
+        raise ValueError(f"a and b must hold finite figures, got {next(x for x in a + b if not isfinite(x))}")
     _check_confidence(confidence)
     differences = [after - before for before, after in zip(a, b, strict=True)]
     mean = fmean(differences)
-    half = t.isf((1 - confidence) / 2, len(a) - 1) * stdev(differences) / sqrt(len(a))
+    half = float(t.isf((1 - confidence) / 2, len(a) - 1)) * stdev(differences) / sqrt(len(a))
     return PairedDifference(mean, Interval(mean - half, mean + half, confidence), len(a))
 
 

@@ -76,5 +76,6 @@ def versions() -> dict[str, str | int]:
 
 
 def write_json(record: dict[str, Any], path: Path) -> None:
+    """Write a record so that a person can read it; makes the folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -14,11 +14,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from kdtutor._check import check_count, check_fraction, check_temperature, shape
+from kdtutor._check import check_count, check_fraction, check_seed, check_temperature, shape
+from kdtutor._lend import dtype_of, lent, pick_device
 from kdtutor._seed import seeded
 from kdtutor.data import Augment, Data, Split, as_input, batches
 from kdtutor.losses import cross_entropy, distillation_loss
-from kdtutor.models import dtype_of, lent, pick_device
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 ADAM = partial(torch.optim.Adam, fused=True)
@@ -144,6 +144,7 @@ def fit(
     check_count("batch_size", batch_size)
     if not (isinstance(lr, float | int) and 0 < lr < math.inf):
         raise ValueError(f"lr must be a finite number > 0, got {lr!r}")
+    check_seed(seed)
     if augment is not None and not isinstance(data, Split):
         raise ValueError("augment needs a Split; an iterable augments its own batches")
     device, history, start = pick_device(device), History(), time.perf_counter()

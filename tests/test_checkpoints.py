@@ -152,14 +152,10 @@ def test_a_damaged_file_is_refused_and_the_model_left_as_it_was(damage, path):
     assert_same_state(model, before)
 
 
-def test_a_missing_file_is_named(path):
-    with pytest.raises(FileNotFoundError, match=f"got {re.escape(str(path))}, which doesn't exist$"):
-        checkpoints.load(mlp(4, 2), path)
-
-
-def test_a_folder_is_not_said_to_be_missing(tmp_path):
-    with pytest.raises(OSError, match=f"got {re.escape(str(tmp_path))}, which is a folder$"):
-        checkpoints.load(mlp(4, 2), tmp_path)
+def test_what_is_not_a_file_is_named(path, tmp_path):
+    for no_file in (path, tmp_path):
+        with pytest.raises(FileNotFoundError, match=f"got {re.escape(str(no_file))}, which isn't a file$"):
+            load(mlp(4, 3), no_file)
 
 
 def test_loading_runs_no_code(path):

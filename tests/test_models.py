@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdtutor import cnn, count_parameters, mlp
-from kdtutor.models import dtype_of, lent, pick_device
+from kdtutor._lend import dtype_of, lent, pick_device
 
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
 
@@ -91,7 +91,7 @@ def test_without_a_seed_the_global_state_draws_the_same_way(make):
         (lambda: mlp(784, 30.0, 10), "each of sizes must be a whole number >= 1, got 30.0$"),
         (lambda: mlp(784, True), "each of sizes must be a whole number >= 1, got True$"),
         (lambda: mlp(4, 3, dropout=1.5), "dropout must be a number from 0 to 1, got 1.5$"),
-        (lambda: mlp(4, 3, seed="a"), "seed must be a whole number or None, got 'a'$"),
+        (lambda: mlp(4, 3, seed="a"), "seed must be a whole number, got 'a'$"),
         (lambda: cnn(channels=0), "channels must be a whole number >= 1, got 0$"),
         (lambda: cnn(hidden=-1), "hidden must be a whole number >= 1, got -1$"),
         (lambda: cnn(classes=None), "classes must be a whole number >= 1, got None$"),
