@@ -1,35 +1,27 @@
 """Weights on disk: safetensors with a record of where they came from. Never a pickle, so loading runs no code."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import nn
+
+from kdtutor._files import write
 
 
 def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = None, half: bool = False) -> None:
     """Write the model's weights to `path` with a JSON `record` beside them in the same file.
 
-    `half` stores floating-point weights in 16 bits. The file is complete or absent: it is written under another
-    name and moved. Raises OSError where the folder can't be written.
+    `half` stores floating-point weights in 16 bits. The file is whole or absent. Raises OSError where it can't be
+    written.
     """
-    path = Path(path)
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     if half:
         tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, draft, metadata={"record": json.dumps(record or {})})
-        os.replace(draft, path)
-    except SafetensorError as error:
-        raise OSError(f"{path} can't be written ({error})") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write(Path(path), serialize(tensors, metadata={"record": json.dumps(record or {})}))
 
 
 def load(model: nn.Module, path: str | Path) -> dict[str, Any]:

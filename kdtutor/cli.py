@@ -1,6 +1,7 @@
 """`python -m kdtutor`: the course's full run without a notebook, its teachers, and a look at the data."""
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints, data, mnist, teachers
+from kdtutor._check import check_fraction, check_temperature
 from kdtutor.metrics import agreement, calibration_error, errors, latency
 from kdtutor.models import count_parameters, mlp
 from kdtutor.statistics import PairedDifference, paired_difference
@@ -24,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (ValueError, OSError, data.DataError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         print(f"kdtutor: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("kdtutor: interrupted, nothing was saved", file=sys.stderr)
+        print("kdtutor: interrupted, no results were saved", file=sys.stderr)
         return 130
 
 
@@ -70,10 +72,9 @@ def _common(parser: argparse.ArgumentParser, epochs: int) -> None:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(size) for size in text.split("-"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"must be layer sizes such as 784-300-10, got {text!r}") from error
+    if not re.fullmatch(r"784(-[1-9]\d*)*-10", text):
+        raise argparse.ArgumentTypeError(f"must be layer sizes from 784 pixels to 10 classes, 784-300-10, got {text!r}")
+    return tuple(int(size) for size in text.split("-"))
 
 
 def _count(text: str) -> int:
@@ -84,6 +85,8 @@ def _count(text: str) -> int:
 
 def _distill(options: argparse.Namespace) -> int:
     start = time.perf_counter()
+    check_temperature(options.temperature)
+    check_fraction("alpha", options.alpha)
     options.out.mkdir(parents=True, exist_ok=True)
     digits = data.load(options.data, fallback="strokes")
     teacher = _teacher_for(digits, options)
@@ -115,16 +118,18 @@ def _distill(options: argparse.Namespace) -> int:
     teachers.write_json(record, options.out / "record.json")
     if difference:
         _figure(pairs, difference, options.out / "errors.png")
-    print(f"The students of seed 0, the record and the figure are in {options.out}; {record['seconds']} s in all.")
+    saved = "the students of seed 0, the record" + (" and a figure" if difference else "")
+    print(f"In {options.out}: {saved}; {record['seconds']} s in all.")
     return 0
 
 
 def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> nn.Module:
     """The teacher at --teacher, or the one that ships; trained and kept where the file doesn't exist."""
     path = options.teacher or teachers.teacher_path(digits.name)
+    if not options.teacher and not path.exists():
+        path = options.out / path.name
     if not path.exists():
         print(f"No teacher at {path}: training one, which takes some minutes.")
-        path = options.teacher or options.out / path.name
         _save_teacher(digits, path, epochs=30, seed=0, options=options)
     return teachers.load_teacher(digits.name, path)[0]
 

@@ -3,7 +3,6 @@
 Batches are taken by index from whole tensors, so there is no Python code per image. Models are not its business.
 """
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,15 +13,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from kdtutor import mnist, strokes
-from kdtutor._check import came, check_count, check_fraction, shape
+from kdtutor._check import came, check_count, check_fraction, check_seed, shape
+from kdtutor._files import write
 from kdtutor.mnist import DataError
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Split:
     """Examples in memory: images (N, 1, 28, 28) uint8 and labels (N,) int64.
 
@@ -127,6 +127,8 @@ def load(name: str = "mnist", *, fallback: str | None = None, download: bool = T
 def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int = 2) -> Tensor:
     """Shift each image by up to `shift` pixels up or down, left or right; what comes in is 0. (B, 1, H, W) -> same."""
     check_count("shift", shift)
+    if images.dim() != 4:
+        raise ValueError(f"images must be (B, channels, H, W), got shape {shape(images)}")
     batch, channels, height, width = images.shape
     padded = F.pad(images, (shift,) * 4)
     down, right = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(images.device)
@@ -140,6 +142,7 @@ def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int 
 def subset(split: Split, size: int, seed: int = 0) -> Split:
     """`size` examples chosen at random without repetition; the same seed chooses the same ones."""
     check_count("size", size)
+    check_seed(seed)
     if size > len(split):
         raise ValueError(f"size must be at most the {len(split)} examples of the split, got {size}")
     return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:size]]
@@ -148,11 +151,13 @@ def subset(split: Split, size: int, seed: int = 0) -> Split:
 def label_noise(split: Split, rate: float, seed: int = 0) -> Split:
     """Give a fraction `rate` of the examples a wrong label, uniform over the other classes; images are shared."""
     check_fraction("rate", rate)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    classes = int(split.labels.max()) + 1
+    if (classes := int(split.labels.max()) + 1) < 2:
+        raise ValueError("split must hold a label above 0, or there is no wrong label to give")
     chosen = torch.randperm(len(split), generator=generator)[: round(rate * len(split))]
     labels = split.labels.clone()
-    labels[chosen] += torch.randint(1, max(classes, 2), (len(chosen),), generator=generator)
+    labels[chosen] += torch.randint(1, classes, (len(chosen),), generator=generator)
     return Split(split.images, labels % classes)
 
 
@@ -178,7 +183,8 @@ def batches(
         return
     for batch in data:
         if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}")
+            size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+            raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}{size}")
         yield batch[0].to(device), batch[1].to(device), None
 
 
@@ -210,15 +216,10 @@ def _strokes() -> list[Tensor]:
     except (OSError, SafetensorError):
         pass
     tensors = list(strokes.make())
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(zip(names, tensors, strict=True)), draft, metadata={"sha256": _checksum(tensors)})
-        os.replace(draft, path)
-    except (OSError, SafetensorError) as error:
-        print(f"The strokes digits can't be kept in {path.parent}, so each load draws them anew: {error}")
-        with contextlib.suppress(OSError):
-            draft.unlink()
+        write(path, serialize(dict(zip(names, tensors, strict=True)), metadata={"sha256": _checksum(tensors)}))
+    except OSError as error:
+        print(f"Each load draws the strokes digits anew: {error}")
     return tensors
 
 

@@ -4,13 +4,13 @@ Knows torchvision's names and layout, and the checksum of each file; splits are 
 """
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 import torch
@@ -49,14 +49,21 @@ def _read_file(path: Path) -> Tensor:
         content = bytearray(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path} can't be read ({error.strerror})") from error
-    size, checksum = FILES[path.name]
-    if len(content) != size:
-        raise DataError(f"{path} has {len(content):,} bytes where MNIST's has {size:,}. {REPAIR}")
-    if hashlib.sha256(content).hexdigest() != checksum:
-        raise DataError(f"{path} is damaged or another file: its SHA-256 isn't MNIST's. {REPAIR}")
+    if fault := _fault(path.name, content):
+        raise DataError(f"{path} {fault}. {REPAIR}")
     if "labels" in path.name:
         return torch.frombuffer(content, dtype=torch.uint8, offset=8).long()
     return torch.frombuffer(content, dtype=torch.uint8, offset=16).view(-1, 1, 28, 28)
+
+
+def _fault(name: str, content: bytes) -> str:
+    """What is wrong with a file's content; empty if nothing is."""
+    size, checksum = FILES[name]
+    if len(content) != size:
+        return f"has {len(content):,} bytes where MNIST's has {size:,}"
+    if hashlib.sha256(content).hexdigest() != checksum:
+        return "is damaged or another file: its SHA-256 isn't MNIST's"
+    return ""
 
 
 def fetch(root: Path) -> None:
@@ -69,15 +76,15 @@ def fetch(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".mnist-") as draft:
             _download(draft)
-            read(Path(draft))
+            for name in FILES:
+                if fault := _fault(name, (Path(draft) / RAW / name).read_bytes()):
+                    raise DataError(f"the downloaded {name} {fault}")
             (root / RAW).mkdir(parents=True, exist_ok=True)
             for name in FILES:
                 os.replace(Path(draft) / RAW / name, root / RAW / name)
-    except (OSError, RuntimeError, ImportError) as error:  # torchvision raises all three
-        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR):
-            raise DataError(f"MNIST can't be written to {root} ({error.strerror}). {BY_HAND}") from error
+    except (OSError, RuntimeError, ImportError, HTTPException) as error:  # a full disk, no network, no torchvision, …
         why = " ".join(str(error).split())  # torchvision's reasons run over several lines
-        raise DataError(f"MNIST isn't in {root} and can't be downloaded ({why}). {BY_HAND}") from error
+        raise DataError(f"MNIST isn't in {root} and can't be downloaded there ({why}). {BY_HAND}") from error
 
 
 def _download(root: str) -> None:

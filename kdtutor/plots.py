@@ -98,7 +98,14 @@ def bars(
     width = 0.8 / len(groups)
     for i, (label, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (i + 0.5) for place in range(len(names))]
-        ax.bar(places, [float(value) for value in values], width, label=label, hatch=["", "//", "..", "xx", "--"][i % 5], edgecolor="white")
+        ax.bar(
+            places,
+            [float(value) for value in values],
+            width,
+            label=label,
+            hatch=["", "//", "..", "xx", "--"][i % 5],
+            edgecolor="white",
+        )
     ax.set_xticks(range(len(names)), names)
     ax.grid(axis="x", visible=False)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from kdtutor import checkpoints
+from kdtutor._files import write
 from kdtutor.data import Dataset, jitter, shipped
 from kdtutor.metrics import calibration_error, errors, nll
 from kdtutor.models import cnn, count_parameters
@@ -34,15 +35,17 @@ def teacher_path(name: str) -> Path:
     return shipped() / f"teacher-{name}.safetensors"
 
 
-def train_teacher(data: Dataset, epochs: int = 30, seed: int = 0, **options) -> tuple[nn.Module, dict[str, Any]]:
-    """Train a teacher on `data.train` and measure it; `options` are those of `training.fit`.
+def train_teacher(
+    data: Dataset, epochs: int = 30, seed: int = 0, device: str | None = None, progress: bool = True
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Train a teacher on `data.train` and measure it; the arguments are those of `training.fit`.
 
     Returns the teacher and its record: settings, versions, seconds, and figures on validation and test images.
     Interrupted, it raises KeyboardInterrupt.
     """
     settings = {"epochs": epochs, "batch_size": 128, "lr": 2e-3, "seed": seed}
     teacher = cnn(dropout=0.4, seed=seed)
-    history = train(teacher, data.train, augment=jitter, validation=data.validation, **settings, **options)
+    history = train(teacher, data.train, augment=jitter, device=device, progress=progress, **settings)
     if history.interrupted:
         raise KeyboardInterrupt("a teacher that is trained by half is none")
     teacher.half().float()  # as it will be stored
@@ -55,7 +58,7 @@ def train_teacher(data: Dataset, epochs: int = 30, seed: int = 0, **options) -> 
         "versions": versions(),
     }
     for name, split in {"validation": data.validation, "test": data.test}.items():
-        logits = predict(teacher, split)
+        logits = predict(teacher, split, device=device)
         record[name] = {
             "errors of 10,000": errors(logits, split.labels),
             "nll": round(nll(logits, split.labels), 5),
@@ -77,5 +80,4 @@ def versions() -> dict[str, str | int]:
 
 def write_json(record: dict[str, Any], path: Path) -> None:
     """Write a record so that a person can read it; makes the folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write(path, f"{json.dumps(record, indent=2)}\n".encode())

@@ -43,7 +43,8 @@ class History:
         columns = {name: values for name, values in vars(self).items() if isinstance(values, list) and values}
         lines = ["epoch" + "".join(f"{name.replace('_', ' '):>20}" for name in columns)]
         for epoch in range(len(self.train_loss)):
-            cells = (f"{v[epoch]:20.0f}" if "errors" in name else f"{v[epoch]:20.4f}" for name, v in columns.items())
+            row = {name: values[epoch] for name, values in columns.items() if epoch < len(values)}
+            cells = (f"{value:20.0f}" if "errors" in name else f"{value:20.4f}" for name, value in row.items())
             lines.append(f"{epoch + 1:5}" + "".join(cells))
         return "\n".join(lines + ["interrupted"] * self.interrupted)
 
