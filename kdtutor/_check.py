@@ -7,9 +7,9 @@ from numbers import Real
 from torch import Tensor
 
 
-def check_temperature(temperature: float) -> None:
-    if not isinstance(temperature, Real) or not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be a finite number > 0, got {temperature!r}")
+def check_positive(name: str, value: float) -> None:
+    if not isinstance(value, Real) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
 
 
 def check_fraction(name: str, value: float) -> None:

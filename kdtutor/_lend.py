@@ -9,7 +9,10 @@ from torch import nn
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device that was named, else the GPU if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device must be one that torch can use, got {device}, and torch finds no GPU")
+    return device
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints, data, mnist, teachers
-from kdtutor._check import check_fraction, check_temperature
-from kdtutor.metrics import agreement, calibration_error, errors, latency
+from kdtutor._check import check_fraction, check_positive
+from kdtutor.metrics import agreement, calibration_error, errors, latency, nll
 from kdtutor.models import count_parameters, mlp
 from kdtutor.statistics import PairedDifference, paired_difference
 from kdtutor.training import distill, predict, train
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        print(f"kdtutor: {error}", file=sys.stderr)
+        print(f"kdtutor: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("kdtutor: interrupted, no results were saved", file=sys.stderr)
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("distill", help="train a student alone and distilled over paired seeds, and compare")
     run.set_defaults(command=_distill)
-    run.add_argument("--student", type=_sizes, default="784-300-300-10", help="layer sizes (default %(default)s)")
+    run.add_argument("--student", type=_sizes, default="784-200-200-10", help="layer sizes (default %(default)s)")
     run.add_argument("--temperature", type=float, default=4.0, help="T of the soft targets (default %(default)s)")
     run.add_argument("--alpha", type=float, default=0.9, help="weight of the soft term, 0 to 1 (default %(default)s)")
     run.add_argument("--seeds", type=_count, default=5, help="how many paired seeds (default %(default)s)")
@@ -85,11 +85,12 @@ def _count(text: str) -> int:
 
 def _distill(options: argparse.Namespace) -> int:
     start = time.perf_counter()
-    check_temperature(options.temperature)
+    check_positive("temperature", options.temperature)
+    check_positive("lr", options.lr)
     check_fraction("alpha", options.alpha)
     options.out.mkdir(parents=True, exist_ok=True)
     digits = data.load(options.data, fallback="strokes")
-    teacher = _teacher_for(digits, options)
+    teacher, path = _teacher_for(digits, options)
     targets = predict(teacher, digits.train, device=options.device)
     answers = predict(teacher, digits.test, device=options.device)
     rows = {"teacher": [_figures(answers, answers, digits.test.labels)], "alone": [], "distilled": []}
@@ -107,7 +108,7 @@ def _distill(options: argparse.Namespace) -> int:
     settings = {name: value for name, value in vars(options).items() if name not in ("command", "out", "quiet")}
     record = {
         "data": digits.name,
-        "settings": settings | {"data": digits.name, "teacher": str(options.teacher or "as shipped")},
+        "settings": settings | {"data": digits.name, "teacher": path.name},
         "versions": teachers.versions(),
         "seconds": round(time.perf_counter() - start),
         "runs": rows,
@@ -123,15 +124,15 @@ def _distill(options: argparse.Namespace) -> int:
     return 0
 
 
-def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> nn.Module:
-    """The teacher at --teacher, or the one that ships; trained and kept where the file doesn't exist."""
+def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> tuple[nn.Module, Path]:
+    """The teacher at --teacher, or the one that ships, and its file; trained and kept where that doesn't exist."""
     path = options.teacher or teachers.teacher_path(digits.name)
     if not options.teacher and not path.exists():
         path = options.out / path.name
     if not path.exists():
         print(f"No teacher at {path}: training one, which takes some minutes.")
         _save_teacher(digits, path, epochs=30, seed=0, options=options)
-    return teachers.load_teacher(digits.name, path)[0]
+    return teachers.load_teacher(digits.name, path)[0], path
 
 
 def _fit(student: nn.Module, targets: Tensor | None, train_split: data.Split, seed: int, options: Any) -> None:
@@ -155,6 +156,7 @@ def _bar(work: list, quiet: bool) -> Iterable:
 def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float]:
     return {
         "errors": errors(logits, labels),
+        "NLL": nll(logits, labels),
         "agreement": agreement(logits, answers),
         "calibration error": calibration_error(logits, labels),
     }
@@ -163,17 +165,18 @@ def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float
 def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: data.Split) -> str:
     """A line a model: means over its seeds, and what its network costs (float32, one image on the CPU)."""
     image = data.as_input(test.images[:1], torch.float32)
+    columns = "{:10}{:>11}{:>11}{:>9}{:>13}{:>12}{:>8}{:>11}".format
     lines = [
-        f"{'':18}{'errors of':>10}{'agreement':>11}{'calibration':>13}{'parameters':>12}{'size':>10}{'one image':>11}"
+        columns("", "errors of", "agreement", "NLL", "calibration", "parameters", "size", "one image"),
+        columns("", "10,000", "%", "nats", "error", "", "MB", "ms"),
     ]
-    lines += [f"{'':18}{'10,000':>10}{'%':>11}{'error':>13}{'':>12}{'MB':>10}{'ms':>11}"]
     for name, figures in rows.items():
-        mean = {key: fmean(row[key] for row in figures) for key in ("errors", "agreement", "calibration error")}
-        count, seconds = count_parameters(networks[name]), latency(networks[name], image)
-        lines.append(
-            f"{name:18}{mean['errors']:10.1f}{100 * mean['agreement']:11.2f}{mean['calibration error']:13.4f}"
-            f"{count:12,}{4e-6 * count:10.2f}{1e3 * seconds:11.3f}"
+        wrong, agreed, nats, calibration = (
+            fmean(row[key] for row in figures) for key in ("errors", "agreement", "NLL", "calibration error")
         )
+        count, seconds = count_parameters(networks[name]), latency(networks[name], image)
+        cells = (f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}")
+        lines.append(columns(name, *cells, f"{count:,}", f"{4e-6 * count:.2f}", f"{1e3 * seconds:.3f}"))
     return "\n".join(lines)
 
 

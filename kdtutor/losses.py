@@ -8,7 +8,7 @@ takes logits of shape (..., C), classes last, and averages over all the other ax
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdtutor._check import check_fraction, check_labels, check_logits, check_pair, check_temperature
+from kdtutor._check import check_fraction, check_labels, check_logits, check_pair, check_positive
 
 
 def soften(logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -18,7 +18,7 @@ def soften(logits: Tensor, temperature: float = 1.0) -> Tensor:
     Raises ValueError unless T is finite and > 0. Source: Hinton et al. 2015 (arXiv 1503.02531), equation 1.
     """
     check_logits("logits", logits)
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     return F.softmax(logits / temperature, dim=-1)
 
 
@@ -80,7 +80,7 @@ def distillation_loss(
     Source: Hinton et al. 2015, section 2; the weights sum to one as in most code since.
     """
     check_fraction("alpha", alpha)
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     check_pair(student_logits, teacher_logits)
     if labels is not None:
         check_labels(labels, student_logits)
@@ -96,7 +96,7 @@ class DistillationLoss(nn.Module):
 
     def __init__(self, temperature: float = 4.0, alpha: float = 0.9) -> None:
         super().__init__()
-        check_temperature(temperature)
+        check_positive("temperature", temperature)
         check_fraction("alpha", alpha)
         self.temperature, self.alpha = temperature, alpha
 

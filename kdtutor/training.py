@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from kdtutor._check import check_count, check_fraction, check_seed, check_temperature, shape
+from kdtutor._check import check_count, check_fraction, check_positive, check_seed, shape
 from kdtutor._lend import dtype_of, lent, pick_device
 from kdtutor._seed import seeded
 from kdtutor.data import Augment, Data, Split, as_input, batches
@@ -75,7 +75,7 @@ def distill(
     inputs change from epoch to epoch (`augment`, or an iterable) it answers the very batch that the student sees.
     Raises ValueError where logits are given that can't be matched with the examples.
     """
-    check_temperature(temperature)
+    check_positive("temperature", temperature)
     check_fraction("alpha", alpha)
     fixed = isinstance(data, Split) and augment is None
     kept = teacher if isinstance(teacher, Tensor) else None
@@ -143,8 +143,7 @@ def fit(
     """
     check_count("epochs", epochs)
     check_count("batch_size", batch_size)
-    if not (isinstance(lr, float | int) and 0 < lr < math.inf):
-        raise ValueError(f"lr must be a finite number > 0, got {lr!r}")
+    check_positive("lr", lr)
     check_seed(seed)
     if augment is not None and not isinstance(data, Split):
         raise ValueError("augment needs a Split; an iterable augments its own batches")

@@ -1,10 +1,15 @@
 """Set-up of the unit tests, and what several of them share."""
 
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
 import matplotlib
 import pytest
 import torch
 
-from kdtutor import Split
+from kdtutor import Split, mnist, strokes
 
 torch.set_num_threads(1)
 matplotlib.use("Agg")  # not by MPLBACKEND: the notebooks' kernels would inherit that
@@ -25,3 +30,38 @@ def images() -> Split:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (200, 1, 28, 28), generator=generator, dtype=torch.uint8)
     return Split(pixels, torch.randint(0, 10, (200,), generator=generator))
+
+
+def idx(tensor: torch.Tensor) -> bytes:
+    """In MNIST's own format: a number that says how many sizes follow, the sizes, a byte each value."""
+    sizes = [size for size in tensor.shape if size > 1]
+    return struct.pack(f">{1 + len(sizes)}i", 0x800 + len(sizes), *sizes) + bytes(tensor.flatten().tolist())
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """Another MNIST, of a few images: its four tensors, and the content of each file."""
+
+    tensors: list[torch.Tensor]
+    content: dict[str, bytes]
+
+    @property
+    def files(self) -> dict[str, tuple[int, str]]:
+        """As `mnist.FILES`: each file's size and SHA-256."""
+        return {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.content.items()}
+
+    def put(self, root: str | Path, content: dict[str, bytes] | None = None) -> None:
+        """Write all files, or others, where torchvision puts them. It stands in for a network that works."""
+        raw = Path(root) / mnist.RAW
+        raw.mkdir(parents=True, exist_ok=True)
+        for name, data in (content or self.content).items():
+            (raw / name).write_bytes(data)
+
+
+@pytest.fixture
+def miniature(monkeypatch) -> Miniature:
+    """A miniature that `mnist` takes for the real one."""
+    tensors = list(strokes.make(train=6, test=3))
+    miniature = Miniature(tensors, {name: idx(tensor) for name, tensor in zip(mnist.FILES, tensors, strict=True)})
+    monkeypatch.setattr(mnist, "FILES", miniature.files)
+    return miniature

@@ -1,12 +1,10 @@
 """The command line: what it prints and writes, and that each mistake ends in one line and an exit status."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 from statistics import fmean
 
 import matplotlib
@@ -53,12 +51,16 @@ def test_distill_prints_a_line_a_model_and_the_difference(run, tmp_path, capsys)
     assert run() == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
+    assert lines[0].split()[:5] == ["errors", "of", "agreement", "NLL", "calibration"]
     for (name, rows), line in zip(runs(tmp_path / "out").items(), lines[2:5], strict=True):
-        assert line.startswith(name)
-        assert float(line.removeprefix(name).split()[0]) == pytest.approx(fmean(row["errors"] for row in rows))
+        wrong, agreed, nats, calibration = (
+            fmean(row[figure] for row in rows) for figure in ("errors", "agreement", "NLL", "calibration error")
+        )
+        figures = [name, f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}"]
+        assert line.split()[:5] == figures
     (difference,) = [line for line in lines if line.startswith("test errors, distilled minus alone: ")]
     assert "95 % interval" in difference
-    assert str(tmp_path / "out") in lines[-1]
+    assert lines[-1].startswith(f"In {tmp_path / 'out'}: the students of seed 0, the record and a figure; ")
     assert err == ""
 
 
@@ -106,13 +108,11 @@ def test_the_teacher_has_its_say(run, tmp_path):
 
 def test_one_seed_gives_no_interval(run, tmp_path, capsys):
     assert run(seeds=1) == 0
-    assert "one pair gives no interval" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "test errors, distilled minus alone: one pair gives no interval, use --seeds 5"
+    assert lines[-1].startswith(f"In {tmp_path / 'out'}: the students of seed 0, the record; ")
+    assert not (tmp_path / "out" / "errors.png").exists()
     assert len(runs(tmp_path / "out")["alone"]) == 1
-
-
-def test_only_files_that_exist_are_announced(run, tmp_path, capsys):
-    run(seeds=1)
-    assert ("figure" in capsys.readouterr().out) == (tmp_path / "out" / "errors.png").exists()
 
 
 @pytest.fixture
@@ -135,6 +135,17 @@ def test_a_teacher_that_is_not_there_is_trained_and_kept(run, digits, tmp_path, 
     assert "No teacher" not in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("_quick_teacher")
+def test_where_none_ships_one_is_trained_once_and_kept_with_the_results(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(teachers, "shipped", lambda: tmp_path / "no course")
+    path = tmp_path / "out" / "teacher-strokes.safetensors"
+    words = ["distill", "--quiet", "--student=784-10", "--seeds=1", "--epochs=1", "--device=cpu"]
+    for trained in (True, False):
+        assert cli.main([*words, f"--out={path.parent}"]) == 0
+        assert (f"No teacher at {path}: training one" in capsys.readouterr().out) == trained
+        assert path.is_file()
+
+
 @pytest.mark.usefixtures("run")
 def test_teacher_trains_and_keeps_one(tmp_path, capsys):
     out = tmp_path / "runs"
@@ -151,13 +162,6 @@ def test_teacher_trains_and_keeps_one(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0}, "temperature must be a finite number > 0, got 0.0"),
-        ({"temperature": "nan"}, "temperature must be a finite number > 0, got nan"),
-        ({"alpha": 1.5}, "alpha must be a number from 0 to 1, got 1.5"),
-        ({"student": "784"}, "sizes must hold at least inputs and classes, got (784,)"),
-        ({"student": "784-0-10"}, "each of sizes must be a whole number >= 1, got 0"),
-        ({"student": "100-10"}, "784"),
-        ({"student": "784-5"}, "for 5 classes"),
         ({"lr": -1}, "lr must be a finite number > 0, got -1.0"),
         ({"lr": 1e38, "epochs": 3}, "the loss must stay finite"),
         ({"device": "toaster"}, "toaster"),
@@ -172,20 +176,42 @@ def test_a_mistake_ends_in_one_line(run, tmp_path, capsys, options, message):
     assert not list(tmp_path.glob("out/*"))
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0}, {"alpha": 2}, {"student": "784"}], ids=str)
-def test_a_mistake_is_found_before_the_first_student_is_trained(run, monkeypatch, options):
-    monkeypatch.setattr(cli, "train", lambda *args, **options: pytest.fail("a student was trained"))
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0}, "temperature must be a finite number > 0, got 0.0"),
+        ({"temperature": "nan"}, "temperature must be a finite number > 0, got nan"),
+        ({"alpha": 1.5}, "alpha must be a number from 0 to 1, got 1.5"),
+    ],
+    ids=str,
+)
+def test_temperature_and_alpha_are_checked_before_anything_is_loaded(
+    run, tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.setattr(data, "load", lambda *args, **options: pytest.fail("the digits were loaded"))
+    monkeypatch.setattr(teachers, "load_teacher", lambda *args: pytest.fail("the teacher was loaded"))
     assert run(**options) == 1
+    assert capsys.readouterr() == ("", f"kdtutor: {message}\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("student", ["784-many-10", "784", "784-0-10", "784-300-", "-300-10", "100-10", "784-5", ""])
+def test_a_student_that_does_not_go_from_the_pixels_to_the_classes_is_refused(run, capsys, student):
+    with pytest.raises(SystemExit) as stopped:
+        run(student=student)
+    assert stopped.value.code == 2
+    message = f"argument --student: must be layer sizes from 784 pixels to 10 classes, 784-300-10, got {student!r}\n"
+    assert capsys.readouterr().err.endswith(message)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["distill", "--student=784-many-10"], "must be layer sizes such as 784-300-10, got '784-many-10'"),
         (["distill", "--seeds=few"], "argument --seeds: must be a whole number >= 1, got 'few'"),
         (["distill", "--seeds=0"], "argument --seeds: must be a whole number >= 1, got '0'"),
         (["distill", "--epochs=0"], "argument --epochs: must be a whole number >= 1, got '0'"),
         (["distill", "--batch-size=-8"], "argument --batch-size: must be a whole number >= 1, got '-8'"),
+        (["teacher", "--epochs=1.5"], "argument --epochs: must be a whole number >= 1, got '1.5'"),
         (["distill", "--data=cifar"], "invalid choice: 'cifar'"),
         ([], "the following arguments are required: COMMAND"),
         (["distil"], "invalid choice: 'distil'"),
@@ -219,7 +245,7 @@ def test_ctrl_c_saves_nothing(run, tmp_path, monkeypatch, capsys, loss):
 
     monkeypatch.setattr(training, loss, stop)
     assert run() == 130
-    assert capsys.readouterr().err == "kdtutor: interrupted, nothing was saved\n"
+    assert capsys.readouterr().err == "kdtutor: interrupted, no results were saved\n"
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -237,19 +263,9 @@ def test_ctrl_c_saves_no_half_trained_teacher(run, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    """A network that gives four tiny files, and an empty folder for them."""
-    contents = {name: bytes(9 if "labels" in name else 16 + 784) for name in mnist.FILES}
-
-    def download(root):
-        raw = Path(root) / mnist.RAW
-        raw.mkdir(parents=True)
-        for name, content in contents.items():
-            (raw / name).write_bytes(content)
-
-    checks = {name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in contents.items()}
-    monkeypatch.setattr(mnist, "FILES", checks)
-    monkeypatch.setattr(mnist, "_download", download)
+def files(miniature, tmp_path, monkeypatch):
+    """A network that gives a miniature MNIST, and an empty folder for its files."""
+    monkeypatch.setattr(mnist, "_download", miniature.put)
     monkeypatch.setattr(data, "shipped", lambda: tmp_path / "no course")
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "here"))
     return tmp_path / "here" / mnist.RAW
@@ -274,21 +290,23 @@ def test_data_fetches_mnist_once(files, monkeypatch, capsys):
 
 def test_data_names_a_damaged_file(files, capsys):
     cli.main(["data", "--fetch"])
-    (files / "t10k-labels-idx1-ubyte").write_bytes(bytes(8) + b"\1")
+    labels = files / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\xff")
     assert cli.main(["data"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"kdtutor: {files / 't10k-labels-idx1-ubyte'} is damaged")
+    assert line.startswith(f"kdtutor: {labels} is damaged")
 
 
-def test_data_says_why_it_cannot_fetch(files, monkeypatch, capsys):
+@pytest.mark.usefixtures("files")
+def test_data_says_why_it_cannot_fetch(tmp_path, monkeypatch, capsys):
     def download(root):
         raise RuntimeError("no network")
 
     monkeypatch.setattr(mnist, "_download", download)
     assert cli.main(["data", "--fetch"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("kdtutor: MNIST isn't in")
-    assert "no network" in line
+    here = tmp_path / "here"
+    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND}\n"
+    assert capsys.readouterr() == ("", expected)
 
 
 # Both ways to call it

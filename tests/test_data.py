@@ -3,7 +3,7 @@
 import errno
 import multiprocessing
 import os
-import stat
+import re
 
 import numpy as np
 import pytest
@@ -210,13 +210,6 @@ def test_strokes_are_drawn_once_and_then_read(root, drawn, capsys):
     assert list(root.iterdir()) == [cached(root)]
 
 
-def test_the_cache_can_be_read_by_whom_the_umask_lets(root, drawn):
-    load("strokes")
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(cached(root).stat().st_mode) == 0o666 & ~umask
-
-
 def test_a_new_recipe_is_drawn_anew(root, drawn, monkeypatch):
     load("strokes")
     monkeypatch.setattr(strokes, "VERSION", strokes.VERSION + 1)
@@ -247,19 +240,27 @@ def refuse(*args, **options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("fault", ["a file in its place", "a folder in the cache's place", "full"])
-def test_a_folder_that_cannot_be_written_costs_one_line_and_no_data(root, drawn, monkeypatch, capsys, fault):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("a file in its place", errno.EEXIST),
+        ("a folder in the cache's place", errno.EISDIR),
+        ("full", errno.ENOSPC),
+    ],
+)
+def test_a_folder_that_cannot_be_written_costs_one_line_and_no_data(root, drawn, monkeypatch, capsys, fault, reason):
     place = root / "data"
+    path = place / f"strokes-{strokes.VERSION}.safetensors"
     monkeypatch.setenv("KDTUTOR_DATA", str(place))
     if fault == "a file in its place":
         place.touch()
     elif fault == "a folder in the cache's place":
-        (place / f"strokes-{strokes.VERSION}.safetensors").mkdir(parents=True)
+        path.mkdir(parents=True)
     else:
         monkeypatch.setattr(os, "replace", refuse)
     assert torch.equal(load("strokes").test.images, TENSORS[2])
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"The strokes digits can't be kept in {place}, so each load draws them anew: ")
+    refusal = f"{path} can't be written ({os.strerror(reason)})"
+    assert capsys.readouterr().out == f"Each load draws the strokes digits anew: {refusal}\n"
     assert not [path for path in root.rglob("*") if path.name.endswith(".tmp")]
 
 
@@ -336,6 +337,12 @@ def test_a_bad_split_is_refused(pixels, labels, error, message):
         Split(pixels, labels)
 
 
+def test_a_split_equals_itself_alone(images):
+    assert images == images
+    assert images != Split(images.images, images.labels)
+    assert images in {images}
+
+
 def test_an_empty_part_is_refused(images):
     with pytest.raises(ValueError, match="N >= 1 examples"):
         images[:0]
@@ -374,6 +381,13 @@ def test_a_bad_size_is_refused(numbered, size):
         data.subset(numbered, size)
 
 
+@pytest.mark.parametrize("change", [data.subset, data.label_noise])
+@pytest.mark.parametrize("seed", [1.5, "a", None])
+def test_a_bad_seed_is_refused(numbered, change, seed):
+    with pytest.raises(ValueError, match=f"^seed must be a whole number, got {seed!r}$"):
+        change(numbered, 1, seed=seed)
+
+
 @pytest.mark.parametrize("rate", [0, 0.1, 0.25, 1])
 def test_label_noise_changes_just_that_fraction_and_no_image(numbered, rate):
     before = numbered.labels.clone()
@@ -402,6 +416,11 @@ def test_a_seed_fixes_the_noise(numbered):
 def test_a_bad_rate_is_refused(numbered, rate):
     with pytest.raises(ValueError, match="rate must be a number from 0 to 1"):
         data.label_noise(numbered, rate)
+
+
+def test_label_noise_needs_a_second_class(numbered):
+    with pytest.raises(ValueError, match=r"^split must hold a label above 0, or there is no wrong label to give$"):
+        data.label_noise(numbered[numbered.labels == 0], 0.5)
 
 
 def test_without_leaves_out_just_those_classes(numbered):
@@ -462,6 +481,13 @@ def test_a_bad_shift_is_refused(images, shift):
         jitter(images.images, shift=shift)
 
 
+@pytest.mark.parametrize("size", [(5, 784), (28, 28), (5, 28, 28), (2, 5, 1, 28, 28)])
+def test_jitter_refuses_what_is_no_batch_of_images(size):
+    message = re.escape(f"images must be (B, channels, H, W), got shape {size}")
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        jitter(torch.zeros(size))
+
+
 # Batches
 
 
@@ -498,9 +524,18 @@ def test_an_iterable_brings_its_own_batches(numbered):
         assert index is None
 
 
-@pytest.mark.parametrize("batch", [torch.zeros(2, 3), (torch.zeros(2, 3),), {"x": 1, "y": 2}, (1, 2, 3)])
-def test_other_batches_are_refused(batch):
-    with pytest.raises(TypeError, match=r"data must give pairs \(inputs, labels\), got " + type(batch).__name__):
+@pytest.mark.parametrize(
+    ("batch", "came"),
+    [
+        (torch.zeros(2, 3), "Tensor"),
+        ({"x": 1, "y": 2}, "dict"),
+        ((torch.zeros(2, 3),), "tuple of 1"),
+        ([1, 2, 3], "list of 3"),
+    ],
+    ids=str,
+)
+def test_other_batches_are_refused(batch, came):
+    with pytest.raises(TypeError, match=rf"^data must give pairs \(inputs, labels\), got {came}$"):
         list(data.batches([batch], 10, CPU))
 
 

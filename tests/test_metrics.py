@@ -125,13 +125,6 @@ def test_latency_asks_in_eval_mode_without_gradients(frozen):
     assert all(call == ([False] * 4, False) for call in calls)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_latency_hands_the_model_back_in_its_mode(training):
-    model = nn.Linear(3, 4).train(training)
-    metrics.latency(model, torch.zeros(2, 3), repeats=1)
-    assert model.training is training
-
-
 def test_latency_hands_every_module_back_in_its_mode(frozen):
     before = modes(frozen)
     metrics.latency(frozen, torch.zeros(2, 3), repeats=1)

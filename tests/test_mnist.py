@@ -1,15 +1,13 @@
 """MNIST's files: what is read is whole, and what is fetched is there completely or not at all.
 
-A miniature MNIST of a few images stands in for the real one, and a copy of its files for the network.
+A miniature of a few images stands in for the real one, and a copy of its files for the network.
 """
 
 import errno
-import hashlib
 import http.client
 import multiprocessing
 import os
 import socket
-import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -19,57 +17,40 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from kdtutor import mnist, strokes
+from kdtutor import mnist
+
+NAMES = tuple(mnist.FILES)
 
 
-def idx(tensor):
-    """In MNIST's own format: a number that says how many sizes follow, the sizes, a byte each value."""
-    sizes = [size for size in tensor.shape if size > 1]
-    return struct.pack(f">{1 + len(sizes)}i", 0x800 + len(sizes), *sizes) + bytes(tensor.flatten().tolist())
-
-
-NAMES, TENSORS = tuple(mnist.FILES), list(strokes.make(train=6, test=3))
-CONTENT = {name: idx(tensor) for name, tensor in zip(NAMES, TENSORS, strict=True)}
-FILES = {name: (len(CONTENT[name]), hashlib.sha256(CONTENT[name]).hexdigest()) for name in NAMES}
-
-
-@pytest.fixture(autouse=True)
-def _miniature(monkeypatch):
-    monkeypatch.setattr(mnist, "FILES", FILES)
-
-
-def put(root, content=CONTENT):
-    """A network that works: all four files, where torchvision puts them."""
-    raw = Path(root) / mnist.RAW
-    raw.mkdir(parents=True, exist_ok=True)
-    for name, data in content.items():
-        (raw / name).write_bytes(data)
-
-
-def broken(error):
+def broken(miniature, error):
     """A network that gives one file and then fails."""
 
     def download(root):
-        put(root, {NAMES[0]: CONTENT[NAMES[0]]})
+        miniature.put(root, {NAMES[0]: miniature.content[NAMES[0]]})
         raise error
 
     return download
 
 
-def whole(root):
-    return all((root / mnist.RAW / name).read_bytes() == CONTENT[name] for name in NAMES)
+def whole(root, miniature):
+    return {path.name: path.read_bytes() for path in (root / mnist.RAW).iterdir()} == miniature.content
 
 
-def test_read_gives_images_and_labels(tmp_path):
-    put(tmp_path)
-    torch.testing.assert_close(mnist.read(tmp_path), TENSORS)  # dtypes and shapes too
+def absent(root, reason):
+    """What is said where MNIST can't be had."""
+    return f"MNIST isn't in {root} and can't be downloaded there ({reason}). {mnist.BY_HAND}"
 
 
-def test_files_are_those_of_torchvision_and_read_as_it_reads_them(tmp_path):
+def test_read_gives_images_and_labels(tmp_path, miniature):
+    miniature.put(tmp_path)
+    torch.testing.assert_close(mnist.read(tmp_path), miniature.tensors)  # dtypes and shapes too
+
+
+def test_files_are_those_of_torchvision_and_read_as_it_reads_them(tmp_path, miniature):
     from torchvision.datasets import MNIST
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    put(tmp_path)
+    miniature.put(tmp_path)
     assert {name.removesuffix(".gz") for name, _ in MNIST.resources} == set(NAMES)
     folder = Path(MNIST(tmp_path).raw_folder)
     assert folder == tmp_path / mnist.RAW
@@ -79,9 +60,9 @@ def test_files_are_those_of_torchvision_and_read_as_it_reads_them(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_present_wants_all_four(tmp_path, name):
+def test_present_wants_all_four(tmp_path, miniature, name):
     assert not mnist.present(tmp_path)
-    put(tmp_path)
+    miniature.put(tmp_path)
     assert mnist.present(tmp_path)
     (tmp_path / mnist.RAW / name).unlink()
     assert not mnist.present(tmp_path)
@@ -97,46 +78,38 @@ def test_present_wants_all_four(tmp_path, name):
     ],
     ids=["truncated", "empty", "flipped bit"],
 )
-def test_a_damaged_file_is_named(tmp_path, name, damage, message):
-    put(tmp_path, CONTENT | {name: damage(CONTENT[name])})
+def test_a_damaged_file_is_named(tmp_path, miniature, name, damage, message):
+    miniature.put(tmp_path, miniature.content | {name: damage(miniature.content[name])})
     with pytest.raises(mnist.DataError, match=f"{name} .*{message}"):
         mnist.read(tmp_path)
 
 
-def test_one_file_under_the_name_of_another_is_named(tmp_path):
-    other = CONTENT[NAMES[0]][:16] + CONTENT[NAMES[0]][16:][::-1]  # as many images
-    put(tmp_path, CONTENT | {NAMES[0]: other})
-    with pytest.raises(mnist.DataError, match=f"{NAMES[0]} is damaged or another file"):
-        mnist.read(tmp_path)
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    put(tmp_path)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, miniature):
+    miniature.put(tmp_path)
     (tmp_path / mnist.RAW / NAMES[3]).unlink()
     with pytest.raises(mnist.DataError, match=f"{NAMES[3]} can't be read .No such file"):
         mnist.read(tmp_path)
 
 
-def test_fetch_moves_all_four_and_leaves_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist, "_download", put)
+def test_fetch_moves_all_four_and_leaves_nothing_else(tmp_path, miniature, monkeypatch):
+    monkeypatch.setattr(mnist, "_download", miniature.put)
     root = tmp_path / "new" / "data"
     mnist.fetch(root)
-    assert whole(root)
+    assert whole(root, miniature)
     assert [path.name for path in root.iterdir()] == ["MNIST"]
-    assert sorted(path.name for path in (root / mnist.RAW).iterdir()) == sorted(NAMES)
 
 
-def test_fetch_replaces_a_damaged_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist, "_download", put)
-    put(tmp_path, {NAMES[2]: b"half a fi"})
+def test_fetch_replaces_a_damaged_file(tmp_path, miniature, monkeypatch):
+    monkeypatch.setattr(mnist, "_download", miniature.put)
+    miniature.put(tmp_path, {NAMES[2]: b"half a fi"})
     mnist.fetch(tmp_path)
-    assert whole(tmp_path)
+    assert whole(tmp_path, miniature)
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError("no mirror answers"),
+        RuntimeError("no mirror answers:\nthe first\nthe second"),
         URLError("no route to host"),
         ConnectionResetError(errno.ECONNRESET, "reset by peer"),
         TimeoutError("timed out"),
@@ -146,83 +119,91 @@ def test_fetch_replaces_a_damaged_file(tmp_path, monkeypatch):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_broken_download_leaves_nothing_and_says_what_to_do(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(mnist, "_download", broken(error))
+def test_a_broken_download_leaves_nothing_and_says_what_to_do(tmp_path, miniature, monkeypatch, error):
+    monkeypatch.setattr(mnist, "_download", broken(miniature, error))
     with pytest.raises(mnist.DataError) as caught:
         mnist.fetch(tmp_path)
-    assert str(caught.value) == f"MNIST isn't in {tmp_path} and can't be downloaded ({error}). {mnist.BY_HAND}"
+    assert str(caught.value) == absent(tmp_path, " ".join(str(error).split()))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_download_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist, "_download", broken(KeyboardInterrupt()))
+def test_a_download_that_is_stopped_leaves_nothing(tmp_path, miniature, monkeypatch):
+    monkeypatch.setattr(mnist, "_download", broken(miniature, KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         mnist.fetch(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_corrupt_content_is_not_let_in(tmp_path, monkeypatch):
-    monkeypatch.setattr(mnist, "_download", lambda root: put(root, CONTENT | {NAMES[1]: b"<html>log in first"}))
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda data: b"<html>log in first", "has 18 bytes where MNIST's has 14"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "is damaged or another file: its SHA-256 isn't MNIST's"),
+    ],
+    ids=["another size", "flipped bit"],
+)
+def test_a_corrupt_download_is_not_let_in(tmp_path, miniature, monkeypatch, damage, fault):
+    content = miniature.content | {NAMES[1]: damage(miniature.content[NAMES[1]])}
+    monkeypatch.setattr(mnist, "_download", lambda root: miniature.put(root, content))
     with pytest.raises(mnist.DataError) as caught:
         mnist.fetch(tmp_path)
-    message = str(caught.value)
-    assert message.startswith(f"MNIST isn't in {tmp_path} and can't be downloaded")
-    assert NAMES[1] in message
-    assert message.endswith(mnist.BY_HAND)
-    assert mnist.REPAIR not in message  # the reader can't delete a draft that is gone
+    assert str(caught.value) == absent(tmp_path, f"the downloaded {NAMES[1]} {fault}")  # whose draft is gone
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("below", ["", "below/it"], ids=["in its place", "above it"])
-def test_a_file_where_the_folder_should_be(tmp_path, monkeypatch, below):
-    monkeypatch.setattr(mnist, "_download", put)
+@pytest.mark.parametrize(
+    ("below", "fault"), [("", errno.EEXIST), ("below/it", errno.ENOTDIR)], ids=["in its place", "above it"]
+)
+def test_a_file_where_the_folder_should_be(tmp_path, miniature, monkeypatch, below, fault):
+    monkeypatch.setattr(mnist, "_download", miniature.put)
     (tmp_path / "file").touch()
     root = tmp_path / "file" / below
-    with pytest.raises(mnist.DataError, match=r"MNIST can't be written to .*file.* \(.+\)\. Put MNIST's four files"):
+    with pytest.raises(mnist.DataError) as caught:
         mnist.fetch(root)
+    assert str(caught.value) == absent(root, f"[Errno {fault}] {os.strerror(fault)}: '{root}'")
 
 
 @pytest.mark.parametrize("fault", [errno.EROFS, errno.EACCES, errno.ENOSPC], ids=errno.errorcode.get)
 @pytest.mark.parametrize("step", [(tempfile, "mkdtemp"), (os, "replace")], ids=["first write", "move"])
-def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, step, fault):
+def test_a_folder_that_cannot_be_written(tmp_path, miniature, monkeypatch, step, fault):
     def refuse(*args, **options):
         raise OSError(fault, os.strerror(fault))
 
-    monkeypatch.setattr(mnist, "_download", put)
+    monkeypatch.setattr(mnist, "_download", miniature.put)
     monkeypatch.setattr(*step, refuse)
     with pytest.raises(mnist.DataError) as caught:
         mnist.fetch(tmp_path)
-    assert str(caught.value) == f"MNIST can't be written to {tmp_path} ({os.strerror(fault)}). {mnist.BY_HAND}"
+    assert str(caught.value) == absent(tmp_path, f"[Errno {fault}] {os.strerror(fault)}")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def fetch_together(root, together):
+def fetch_together(root, together, miniature):
     """Fetch, but let the other process finish its download before either moves a file."""
 
     def download(draft):
-        put(draft)
+        miniature.put(draft)
         together.wait(timeout=60)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mnist, "FILES", FILES)
+        patch.setattr(mnist, "FILES", miniature.files)
         patch.setattr(mnist, "_download", download)
         mnist.fetch(root)
 
 
-def test_two_processes_at_once(tmp_path):
+def test_two_processes_at_once(tmp_path, miniature):
     spawn = multiprocessing.get_context("spawn")
     together = spawn.Barrier(2)
-    other = spawn.Process(target=fetch_together, args=(tmp_path, together))
+    other = spawn.Process(target=fetch_together, args=(tmp_path, together, miniature))
     other.start()
-    fetch_together(tmp_path, together)
+    fetch_together(tmp_path, together, miniature)
     other.join(60)
     assert other.exitcode == 0
-    assert whole(tmp_path)
+    assert whole(tmp_path, miniature)
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
 
 
 @pytest.fixture
-def network(monkeypatch):
+def network(miniature, monkeypatch):
     """Stand in for torchvision's MNIST, and note how long it would wait for an answer."""
     seen = SimpleNamespace(timeouts=[], error=None)
 
@@ -231,7 +212,7 @@ def network(monkeypatch):
         print("Failed to download from the first mirror")
         if seen.error:
             raise seen.error
-        put(root)
+        miniature.put(root)
 
     monkeypatch.setitem(sys.modules, "torchvision.datasets", SimpleNamespace(MNIST=download))
     return seen
@@ -263,5 +244,8 @@ def test_torchvisions_remarks_on_its_mirrors_are_not_shown(tmp_path, network, ca
 
 def test_without_torchvision(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    with pytest.raises(mnist.DataError, match=r"can't be downloaded \(.*torchvision"):
+    with pytest.raises(mnist.DataError) as caught:
         mnist.fetch(tmp_path)
+    assert str(caught.value) == absent(tmp_path, caught.value.__cause__)
+    assert isinstance(caught.value.__cause__, ImportError)
+    assert "torchvision" in str(caught.value)

@@ -3,10 +3,8 @@
 import json
 
 import pytest
-import torch
 
-from kdtutor import Dataset, cnn, count_parameters, predict, strokes, teachers
-from kdtutor.data import Split
+from kdtutor import Dataset, Split, cnn, count_parameters, jitter, predict, strokes, teachers, train, training
 from kdtutor.metrics import calibration_error, errors, nll
 
 SHIPPED = sorted(teachers.shipped().glob("teacher-*.safetensors"))
@@ -37,7 +35,8 @@ def test_the_record_says_how_the_teacher_was_made(trained):
     teacher, record = trained
     assert record["data"] == "strokes"
     assert record["parameters"] == count_parameters(teacher)
-    assert {"epochs": 2, "seed": 3, "batch_size": 128, "lr": 2e-3}.items() <= record["settings"].items()
+    settings = {"epochs": 2, "batch_size": 128, "lr": 2e-3, "seed": 3, "augment": "jitter, up to 2 pixels"}
+    assert record["settings"] == settings
     assert record["versions"] == teachers.versions()
     assert set(record) == set(["data", "model", "parameters", "settings", "seconds", "versions", "validation", "test"])
     assert not teacher.training
@@ -58,11 +57,23 @@ def test_what_was_stored_gives_the_measured_figures_again(digits, trained, tmp_p
     assert record["test"] == figures(teacher, digits.test)
 
 
-def test_the_figures_are_measured_on_the_device_that_was_named(digits, monkeypatch):
-    devices = []
-    monkeypatch.setattr(teachers, "predict", lambda *args, device=None: devices.append(device) or predict(*args))
-    teachers.train_teacher(digits, epochs=1, device="cpu", progress=False)
-    assert devices == ["cpu", "cpu"]
+def test_training_sees_no_validation_images_and_the_device_is_the_one_that_was_named(digits, monkeypatch):
+    loops, measured = [], []
+
+    def watched_train(model, data, **options):
+        loops.append((data, options))
+        return train(model, data, **options)
+
+    def watched_predict(model, data, device=None):
+        measured.append((data, device))
+        return predict(model, data, device=device)
+
+    monkeypatch.setattr(teachers, "train", watched_train)
+    monkeypatch.setattr(teachers, "predict", watched_predict)
+    teachers.train_teacher(digits, epochs=1, seed=4, device="cpu", progress=False)
+    options = {"epochs": 1, "batch_size": 128, "lr": 2e-3, "seed": 4}
+    assert loops == [(digits.train, options | {"augment": jitter, "device": "cpu", "progress": False})]
+    assert measured == [(digits.validation, "cpu"), (digits.test, "cpu")]
 
 
 def test_a_seed_fixes_the_teacher(digits, trained):
@@ -71,19 +82,13 @@ def test_a_seed_fixes_the_teacher(digits, trained):
     assert all((a == b).all() for a, b in zip(again.parameters(), trained[0].parameters(), strict=True))
 
 
-def test_the_options_of_the_loop_are_taken_and_recorded(digits):
-    options = {"batch_size": 300, "lr": 1e-3}
-    _, record = teachers.train_teacher(digits, epochs=1, device="cpu", progress=False, **options)
-    assert options.items() <= record["settings"].items()
+def test_one_that_is_interrupted_is_none(digits, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
 
-
-def test_one_that_is_interrupted_is_none(digits):
-    class Stopping(torch.optim.SGD):
-        def step(self):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        teachers.train_teacher(digits, epochs=1, device="cpu", progress=False, optimizer=Stopping)
+    monkeypatch.setattr(training, "cross_entropy", stop)
+    with pytest.raises(KeyboardInterrupt, match="trained by half"):
+        teachers.train_teacher(digits, epochs=1, device="cpu", progress=False)
 
 
 def test_a_teacher_that_is_not_there_is_an_error(tmp_path):
