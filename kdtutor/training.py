@@ -8,6 +8,7 @@ random state stays as it was.
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -77,8 +78,11 @@ def distill(
     """
     check_positive("temperature", temperature)
     check_fraction("alpha", alpha)
+    if not isinstance(teacher, nn.Module | Tensor):
+        raise TypeError(f"teacher must be an nn.Module or a tensor of logits, got {type(teacher).__name__}")
     fixed = isinstance(data, Split) and augment is None
-    kept = teacher if isinstance(teacher, Tensor) else None
+    device = pick_device(device)
+    kept = teacher.to(device) if isinstance(teacher, Tensor) else None
     if kept is not None and not fixed:
         raise ValueError(
             "teacher must be a model where inputs change from epoch to epoch (augment, or an iterable), got logits, "
@@ -87,24 +91,16 @@ def distill(
     if kept is not None and (kept.dim() != 2 or len(kept) != len(data)):
         raise ValueError(f"teacher's logits must be ({len(data)}, classes), a row an example, got {shape(kept)}")
 
-    def answer(inputs: Tensor, index: Tensor | None) -> Tensor:
-        nonlocal kept
-        if not fixed:
-            return teacher(as_input(inputs, teacher_dtype))
-        if kept is None:
-            kept = predict(teacher, data, device=inputs.device)
-        kept = kept.to(inputs.device)
-        return kept[index]
-
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
+        nonlocal kept
+        if fixed and kept is None:
+            kept = predict(teacher, data, device=device).to(device)
         with torch.no_grad():
-            teacher_logits = answer(inputs, index).to(student_logits.dtype)
-        return distillation_loss(student_logits, teacher_logits, labels, temperature=temperature, alpha=alpha)
+            answers = kept.index_select(0, index) if fixed else teacher(as_input(inputs, dtype_of(teacher)))
+        answers = answers.to(student_logits.dtype)
+        return distillation_loss(student_logits, answers, labels, temperature=temperature, alpha=alpha)
 
-    if isinstance(teacher, Tensor):
-        return fit(student, data, loss, augment=augment, device=device, **options)
-    teacher_dtype = dtype_of(teacher)
-    with lent(teacher, pick_device(device), training=False):
+    with lent(teacher, device, training=False) if kept is None else nullcontext():
         return fit(student, data, loss, augment=augment, device=device, **options)
 
 

@@ -375,6 +375,11 @@ def test_logits_that_cannot_be_matched_are_refused(blobs, form):
         distill(network(0), torch.zeros(600, 3), data, augment=augment, **QUICK)
 
 
+def test_a_teacher_that_is_no_model_is_refused(blobs):
+    with pytest.raises(TypeError, match="teacher must be an nn.Module or a tensor of logits, got function"):
+        distill(network(0), lambda inputs: inputs, blobs)
+
+
 @pytest.mark.parametrize("shape", [(599, 3), (601, 3), (600,), (600, 3, 1)])
 def test_logits_of_another_shape_are_refused(blobs, shape):
     with pytest.raises(ValueError, match=r"teacher's logits must be \(600, classes\), a row an example, got"):
