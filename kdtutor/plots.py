@@ -123,13 +123,14 @@ def heatmap(
     rows: Sequence[str] = CLASSES,
     columns: Sequence[str] = CLASSES,
     form: str = "{:.0f}",
+    vmax: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A table (R, C) as colours with the numbers written in; NaN stays blank. `form` writes a number."""
+    """A table (R, C) as colours (darkest from `vmax` on) and numbers, which `form` writes; NaN stays blank."""
     if values.dim() != 2 or shape(values) != (len(rows), len(columns)):
         raise ValueError(f"values must be ({len(rows)} rows, {len(columns)} columns), got {shape(values)}")
     ax = ax or plt.subplots(figsize=(5.6, 0.9 + 0.36 * len(rows)))[1]
-    image = ax.imshow(values.double().numpy(), aspect="auto")
+    image = ax.imshow(values.double().numpy(), aspect="auto", vmax=vmax)
     for i in range(len(rows)):
         for j in range(len(columns)):
             value = float(values[i, j])
@@ -189,7 +190,7 @@ def plane(
 ) -> Axes:
     """A probability (H, W) over the plane, 0 to 1, with its 0.5 contour; row 0 lies at the bottom."""
     ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
-    ax.imshow(probability.numpy(), origin="lower", extent=extent, vmin=0, vmax=1, cmap="RdBu_r", aspect="auto")
+    ax.imshow(probability.numpy(), origin="lower", extent=extent, vmin=0, vmax=1, aspect="auto")
     ax.contour(probability.numpy(), levels=[0.5], extent=extent, colors="black", linewidths=1)
     ax.grid(visible=False)
     ax.set(xlabel="$x_1$", ylabel="$x_2$", title=title)
