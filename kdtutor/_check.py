@@ -2,7 +2,7 @@
 what is allowed."""
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 from torch import Tensor
 
@@ -18,12 +18,12 @@ def check_fraction(name: str, value: float) -> None:
 
 
 def check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
 
 
 def check_seed(seed: int) -> None:
-    if not isinstance(seed, int):
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
         raise ValueError(f"seed must be a whole number, got {seed!r}")
 
 
@@ -53,7 +53,7 @@ def check_labels(labels: Tensor, logits: Tensor) -> None:
         raise TypeError(f"labels must be a tensor of class indices (int64), got {came(labels)}")
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"labels must have shape {shape(logits[..., 0])}, one a row of logits, got {shape(labels)}")
-    if labels.device.type == "cpu" and labels.numel():
+    if labels.device.type == "cpu":
         low, high = (int(value) for value in labels.aminmax())
         if low < 0 or high >= logits.shape[-1]:
             bad = low if low < 0 else high

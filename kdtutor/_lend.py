@@ -9,7 +9,10 @@ from torch import nn
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device that was named, else the GPU if there is one, else the CPU."""
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"device must be one that torch knows, such as cpu or cuda, got {device!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device must be one that torch can use, got {device}, and torch finds no GPU")
     return device
@@ -25,8 +28,8 @@ def lent(model: nn.Module, device: torch.device, training: bool) -> Iterator[Non
     """The model on `device`, in train or eval mode; handed back where and as it was, module by module."""
     modes = {module: module.training for module in model.modules()}
     home = next((parameter.device for parameter in model.parameters()), device)
-    model.to(device).train(training)
     try:
+        model.to(device).train(training)
         yield
     finally:
         model.to(home)

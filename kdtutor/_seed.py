@@ -19,7 +19,8 @@ def seeded(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
         return
     check_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(int(seed))
         if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(int(seed))
         yield

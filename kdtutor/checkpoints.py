@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import nn
@@ -20,7 +19,11 @@ def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = Non
     """
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     if half:
-        tensors = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                tensors[name] = tensor.half()
+                if tensor.isfinite().all() and not tensors[name].isfinite().all():
+                    raise ValueError(f"half needs weights within ±65504, got larger ones in {name!r}")
     write(Path(path), serialize(tensors, metadata={"record": json.dumps(record or {})}))
 
 
@@ -47,6 +50,5 @@ def load(model: nn.Module, path: str | Path) -> dict[str, Any]:
             f"model must have the architecture that was saved in {path.name}; they differ at {name!r}: "
             f"the model has {wanted.get(name, 'no such weight')}, the file {found.get(name, 'no such weight')}"
         )
-    with torch.no_grad():
-        model.load_state_dict(tensors)
+    model.load_state_dict(tensors)
     return record

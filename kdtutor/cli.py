@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
     run.add_argument("--batch-size", type=_count, default=128, help="(default %(default)s)")
     run.add_argument("--out", type=Path, default=Path("runs/distill"), help="folder for results (default %(default)s)")
-    run.add_argument("--teacher", type=Path, help="a teacher's file; trained if it doesn't exist (default: ships)")
+    run.add_argument(
+        "--teacher", type=Path, help="weights of the course's cnn (.safetensors); trained and kept there if absent"
+    )
     _common(run, epochs=6)
 
     teacher = commands.add_parser("teacher", help="train a teacher like those that ship with the course")
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _common(parser: argparse.ArgumentParser, epochs: int) -> None:
     parser.add_argument(
-        "--data", choices=("mnist", "strokes"), default="mnist", help="strokes are built in; mnist falls back on them"
+        "--data", choices=("mnist", "strokes"), default="mnist", help="strokes are built in (default %(default)s)"
     )
     parser.add_argument("--epochs", type=_count, default=epochs, help="(default %(default)s)")
     parser.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
@@ -84,6 +86,8 @@ def _count(text: str) -> int:
 
 
 def _distill(options: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
     start = time.perf_counter()
     check_positive("temperature", options.temperature)
     check_positive("lr", options.lr)
@@ -95,7 +99,8 @@ def _distill(options: argparse.Namespace) -> int:
     answers = predict(teacher, digits.test, device=options.device)
     rows = {"teacher": [_figures(answers, answers, digits.test.labels)], "alone": [], "distilled": []}
     first = {"teacher": teacher}  # of each kind of student, the one of seed 0
-    for seed, name in _bar(list(product(range(options.seeds), ("alone", "distilled"))), options.quiet):
+    runs = list(product(range(options.seeds), ("alone", "distilled")))
+    for seed, name in tqdm(runs, unit="student", disable=options.quiet):
         student = mlp(*options.student, seed=seed)
         _fit(student, targets if name == "distilled" else None, digits.train, seed, options)
         logits = predict(student, digits.test, device=options.device)
@@ -135,7 +140,9 @@ def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> tuple[nn.
     return teachers.load_teacher(digits.name, path)[0], path
 
 
-def _fit(student: nn.Module, targets: Tensor | None, train_split: data.Split, seed: int, options: Any) -> None:
+def _fit(
+    student: nn.Module, targets: Tensor | None, train_split: data.Split, seed: int, options: argparse.Namespace
+) -> None:
     settings = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "device")}
     settings |= {"seed": seed, "progress": False}
     if targets is None:
@@ -145,12 +152,6 @@ def _fit(student: nn.Module, targets: Tensor | None, train_split: data.Split, se
         history = distill(student, targets, train_split, **soft, **settings)
     if history.interrupted:
         raise KeyboardInterrupt
-
-
-def _bar(work: list, quiet: bool) -> Iterable:
-    from tqdm.auto import tqdm
-
-    return tqdm(work, unit="student", disable=quiet)
 
 
 def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float]:
@@ -181,16 +182,15 @@ def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: da
 
 
 def _figure(pairs: list[list[float]], difference: PairedDifference, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib import style
+    from matplotlib.figure import Figure
 
     from kdtutor import plots
 
-    plt.style.use("kdtutor.course")
-    plots.paired(*pairs, ("student alone", "student distilled"), difference, "Each line is a seed")
-    plt.savefig(path)
+    with style.context("kdtutor.course"):
+        axes = Figure(figsize=(7.2, 3.2)).subplots(1, 2, width_ratios=(2, 1))
+        plots.paired(*pairs, ("student alone", "student distilled"), difference, "Each line is a seed", axes=axes)
+        axes[0].figure.savefig(path)
 
 
 def _teacher(options: argparse.Namespace) -> int:
@@ -201,7 +201,9 @@ def _teacher(options: argparse.Namespace) -> int:
     return 0
 
 
-def _save_teacher(digits: data.Dataset, path: Path, epochs: int, seed: int, options: Any) -> dict[str, Any]:
+def _save_teacher(
+    digits: data.Dataset, path: Path, epochs: int, seed: int, options: argparse.Namespace
+) -> dict[str, Any]:
     teacher, record = teachers.train_teacher(
         digits, epochs=epochs, seed=seed, device=options.device, progress=not options.quiet
     )

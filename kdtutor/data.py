@@ -84,7 +84,7 @@ def folder() -> Path:
     installed without its course) `~/.cache/kdtutor`."""
     if named := os.environ.get("KDTUTOR_DATA"):
         return Path(named).expanduser()
-    return shipped() if shipped().is_dir() else Path.home() / ".cache" / "kdtutor"
+    return shipped() if (shipped() / "README.md").is_file() else Path.home() / ".cache" / "kdtutor"
 
 
 def shipped() -> Path:
@@ -125,18 +125,14 @@ def load(name: str = "mnist", *, fallback: str | None = None, download: bool = T
 
 
 def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int = 2) -> Tensor:
-    """Shift each image by up to `shift` pixels up or down, left or right; what comes in is 0. (B, 1, H, W) -> same."""
+    """Shift each image by up to `shift` pixels each way; the border fills with 0. (B, C, H, W) -> the same shape."""
     check_count("shift", shift)
     if images.dim() != 4:
         raise ValueError(f"images must be (B, channels, H, W), got shape {shape(images)}")
-    batch, channels, height, width = images.shape
-    padded = F.pad(images, (shift,) * 4)
-    down, right = torch.randint(0, 2 * shift + 1, (2, batch, 1), generator=generator).to(images.device)
-    rows = (down + torch.arange(height, device=images.device))[:, None, :, None]  # (B, 1, H, 1)
-    columns = (right + torch.arange(width, device=images.device))[:, None, None, :]  # (B, 1, 1, W)
-    each = torch.arange(batch, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[:, None, None]
-    return padded[each, channel, rows, columns]
+    batch, _, height, width = images.shape
+    down, right = torch.randint(0, 2 * shift + 1, (2, batch), generator=generator).to(images.device)
+    views = F.pad(images, (shift,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)
+    return views[torch.arange(batch, device=images.device), :, down, right]
 
 
 def subset(split: Split, size: int, seed: int = 0) -> Split:
@@ -145,14 +141,14 @@ def subset(split: Split, size: int, seed: int = 0) -> Split:
     check_seed(seed)
     if size > len(split):
         raise ValueError(f"size must be at most the {len(split)} examples of the split, got {size}")
-    return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:size]]
+    return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(int(seed)))[:size]]
 
 
 def label_noise(split: Split, rate: float, seed: int = 0) -> Split:
     """Give a fraction `rate` of the examples a wrong label, uniform over the other classes; images are shared."""
     check_fraction("rate", rate)
     check_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     if (classes := int(split.labels.max()) + 1) < 2:
         raise ValueError("split must hold a label above 0, or there is no wrong label to give")
     chosen = torch.randperm(len(split), generator=generator)[: round(rate * len(split))]
@@ -185,6 +181,8 @@ def batches(
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
             raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}{size}")
+        if not all(isinstance(part, Tensor) for part in batch):
+            raise TypeError(f"inputs and labels must be tensors, got {came(batch[0])} and {came(batch[1])}")
         yield batch[0].to(device), batch[1].to(device), None
 
 

@@ -5,6 +5,7 @@ takes logits of shape (..., C), classes last, and averages over all the other ax
 'batchmean' and a batch of sequences (B, L, C) a mean over its B * L positions. Losses are in nats.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -57,7 +58,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     check_logits("logits", logits)
     check_labels(labels, logits)
-    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1).long())
+    none = torch.iinfo(torch.int64).min  # F.cross_entropy would pass over labels of -100, where check_labels can't see
+    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1).long(), ignore_index=none)
 
 
 def distillation_loss(

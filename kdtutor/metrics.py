@@ -1,5 +1,6 @@
 """What is measured of a model: functions of its logits, and its latency. Training isn't its business."""
 
+import math
 import time
 from statistics import median
 
@@ -25,7 +26,7 @@ def wrong(logits: Tensor, labels: Tensor) -> Tensor:
 def nll(logits: Tensor, labels: Tensor) -> float:
     """Negative log-likelihood of the labels at T = 1, in nats an example. logits (N, C), labels (N,)."""
     _check(logits, labels)
-    return F.cross_entropy(logits, labels.long()).item()
+    return F.cross_entropy(logits.double(), labels.long()).item()
 
 
 def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
@@ -61,7 +62,7 @@ def entropy(probabilities: Tensor) -> Tensor:
             "probabilities must be >= 0 and sum to 1 along the last axis, "
             f"got a smallest value {probabilities.min():.3g} and sums from {total.min():.3g} to {total.max():.3g}"
         )
-    return torch.special.entr(probabilities).sum(-1) / torch.log(torch.tensor(2.0, dtype=probabilities.dtype))
+    return torch.special.entr(probabilities).sum(-1) / math.log(2)
 
 
 def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
@@ -76,7 +77,7 @@ def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
             start = time.perf_counter()
             model(inputs)
             if inputs.is_cuda:
-                torch.cuda.synchronize()
+                torch.cuda.synchronize(inputs.device)
             seconds.append(time.perf_counter() - start)
     return median(seconds[3:])
 

@@ -24,7 +24,7 @@ FILES = {  # name: size in bytes, SHA-256
 }
 RAW = Path("MNIST/raw")  # where torchvision puts them under its root
 REPAIR = "Delete it, and the next load downloads it again."
-BY_HAND = "Put MNIST's four files into its MNIST/raw/ by hand, or name a folder that has them in KDTUTOR_DATA."
+BY_HAND = "Put MNIST's four files, unzipped, into its MNIST/raw/, or name a folder that has them in KDTUTOR_DATA."
 
 
 class DataError(RuntimeError):

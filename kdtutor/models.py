@@ -58,5 +58,5 @@ def cnn(
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers the model learns (shared ones count once)."""
+    """How many parameters the model has, frozen ones too (shared ones count once)."""
     return sum(parameter.numel() for parameter in model.parameters())

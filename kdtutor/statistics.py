@@ -11,7 +11,7 @@ from torch import Tensor
 from kdtutor._check import came, check_count, shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Interval:
     """A confidence interval; prints as `low to high`."""
 
@@ -22,11 +22,11 @@ class Interval:
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.low:.4g} to {self.high:.4g}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairedDifference:
     """The mean of b - a over pairs, with its interval."""
 
@@ -39,7 +39,7 @@ class PairedDifference:
         """'a difference' or 'no difference seen', as the interval leaves 0 out or holds it."""
         return "no difference seen" if 0 in self.interval else "a difference"
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         percent = f"{100 * self.interval.confidence:g}"
         return f"{self.mean:+.4g} ({percent} % interval {self.interval}, {self.pairs} pairs): {self.verdict}"
 

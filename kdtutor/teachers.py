@@ -47,7 +47,7 @@ def train_teacher(
     teacher = cnn(dropout=0.4, seed=seed)
     history = train(teacher, data.train, augment=jitter, device=device, progress=progress, **settings)
     if history.interrupted:
-        raise KeyboardInterrupt("a teacher that is trained by half is none")
+        raise KeyboardInterrupt("interrupted: a half-trained teacher is not kept")
     teacher.half().float()  # as it will be stored
     record = {
         "data": data.name,

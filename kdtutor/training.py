@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from kdtutor._check import check_count, check_fraction, check_positive, check_seed, shape
+from kdtutor._check import check_count, check_fraction, check_logits, check_positive, check_seed, shape
 from kdtutor._lend import dtype_of, lent, pick_device
 from kdtutor._seed import seeded
 from kdtutor.data import Augment, Data, Split, as_input, batches
@@ -51,7 +51,11 @@ class History:
 
 
 def train(model: nn.Module, data: Data, **options) -> History:
-    """Train `model` in place on the labels of `data`, with cross-entropy. `options` are those of `fit`."""
+    """Train `model` in place on the labels of `data`, with cross-entropy.
+
+    options: epochs=5, batch_size=128, lr=2e-3, optimizer=Adam, validation=None, augment=None, seed=0, device=None,
+    progress=True; see `fit`.
+    """
     return fit(model, data, lambda logits, inputs, labels, index: cross_entropy(logits, labels), **options)
 
 
@@ -80,9 +84,14 @@ def distill(
     check_fraction("alpha", alpha)
     if not isinstance(teacher, nn.Module | Tensor):
         raise TypeError(f"teacher must be an nn.Module or a tensor of logits, got {type(teacher).__name__}")
+    if isinstance(teacher, nn.Module) and {*student.modules()} & {*teacher.modules()}:
+        raise ValueError("teacher must share no module with the student, which training changes: take a deepcopy of it")
     fixed = isinstance(data, Split) and augment is None
     device = pick_device(device)
-    kept = teacher.to(device) if isinstance(teacher, Tensor) else None
+    kept = None
+    if isinstance(teacher, Tensor):
+        check_logits("teacher", teacher)
+        kept = teacher.to(device)
     if kept is not None and not fixed:
         raise ValueError(
             "teacher must be a model where inputs change from epoch to epoch (augment, or an iterable), got logits, "
@@ -97,8 +106,10 @@ def distill(
             kept = predict(teacher, data, device=device).to(device)
         with torch.no_grad():
             answers = kept.index_select(0, index) if fixed else teacher(as_input(inputs, dtype_of(teacher)))
-        answers = answers.to(student_logits.dtype)
-        return distillation_loss(student_logits, answers, labels, temperature=temperature, alpha=alpha)
+        wide = torch.promote_types(student_logits.dtype, torch.float32)  # a half-precision loss would be too coarse
+        return distillation_loss(
+            student_logits.to(wide), answers.to(wide), labels, temperature=temperature, alpha=alpha
+        )
 
     with lent(teacher, device, training=False) if kept is None else nullcontext():
         return fit(student, data, loss, augment=augment, device=device, **options)
@@ -122,15 +133,18 @@ def fit(
     """The loop behind `train` and `distill`: minimise `loss(logits, inputs, labels, index)` over `data`.
 
     Args:
-        model: any module that maps a batch of inputs to logits (B, C); trained in place.
+        model: any module that maps a batch of inputs to logits (B, C); trained in place, all of it in train mode, and
+            handed back on the device and in the mode in which it came.
         data: a Split, or an iterable of (inputs, labels) such as a DataLoader, run through once an epoch.
         loss: returns a scalar; `index` holds the rows of the Split in the batch, None for an iterable.
         epochs, batch_size: batch_size is a Split's; an iterable brings its own batches.
         lr: the learning rate at the start; it falls in equal steps from epoch to epoch, to lr / epochs in the last.
         optimizer: called as optimizer(parameters, lr=lr); Adam unless told.
         validation: data to measure after each epoch; never trained on.
-        augment: augment(images, generator) -> images, such as `data.jitter`; for a Split.
-        seed: of the order of examples, augmentation and dropout (not of the initial weights).
+        augment: augment(images, generator) -> images, such as `data.jitter`; for a Split, whose uint8 images stay
+            uint8; the generator lives on the CPU.
+        seed: of the order of examples (a DataLoader's, too, unless it has a generator), augmentation and dropout; not
+            of the initial weights.
         device: where to compute; None takes a GPU if there is one.
         progress: whether to show a bar, one step an epoch.
 
@@ -144,20 +158,20 @@ def fit(
     if augment is not None and not isinstance(data, Split):
         raise ValueError("augment needs a Split; an iterable augments its own batches")
     device, history, start = pick_device(device), History(), time.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     with seeded(seed, device), lent(model, device, training=True):
         optimizer = optimizer(model.parameters(), lr=lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / epochs)
         try:
             for epoch in _bar(epochs, progress, history):
-                for group in optimizer.param_groups:
-                    group["lr"] = lr * (1 - epoch / epochs)
                 epoch_data = batches(data, batch_size, device, generator, augment)
                 train_loss, train_errors = _epoch(model, epoch_data, loss, optimizer)
                 if not math.isfinite(train_loss):
                     raise FloatingPointError(
                         f"the loss must stay finite, got {train_loss} in epoch {epoch + 1}: "
-                        f"try a smaller lr than {lr:g}, and look for NaN in the inputs"
+                        f"try a smaller lr than {lr:g}, and look for NaN in the inputs and the teacher's logits"
                     )
+                schedule.step()
                 history.train_loss.append(train_loss)
                 history.train_errors.append(train_errors)
                 if validation is not None:
@@ -180,7 +194,7 @@ def _epoch(model: nn.Module, data: Iterable, loss: Loss, optimizer: torch.optim.
         batch_loss.backward()
         optimizer.step()
         count += labels.numel()
-        total += batch_loss.detach() * labels.numel()
+        total += batch_loss.detach().float() * labels.numel()
         wrong += (logits.detach().argmax(-1) != labels).sum()
     if not count:
         raise ValueError("data must give at least one batch of (inputs, labels) in each epoch, got none")
@@ -196,7 +210,7 @@ def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None 
         for inputs, labels, _ in batches(data, 256, device):
             logits = model(as_input(inputs, dtype))
             count += labels.numel()
-            total += cross_entropy(logits, labels) * labels.numel()
+            total += cross_entropy(logits, labels).float() * labels.numel()
             wrong += (logits.argmax(-1) != labels).sum()
     if not count:
         raise ValueError("data must give at least one batch of (inputs, labels), got none")
@@ -208,13 +222,16 @@ def predict(
     model: nn.Module, data: Data | Tensor, *, batch_size: int = 256, device: str | torch.device | None = None
 ) -> Tensor:
     """The model's logits (N, C) on the CPU, in the order of `data`: a Split, inputs (N, ...), or an iterable of
-    (inputs, labels). In eval mode and without gradients; the model comes back as it was."""
+    (inputs, labels). In eval mode and without gradients; the model comes back as it was. (A loader that shuffles has
+    an order of its own: `evaluate` measures on it.)"""
     check_count("batch_size", batch_size)
-    if isinstance(data, Tensor):
-        data = Split(data, torch.zeros(len(data), dtype=torch.int64))
     device, dtype = pick_device(device), dtype_of(model)
+    if isinstance(data, Tensor):
+        inputs = (part.to(device) for part in data.split(batch_size) if len(part))
+    else:
+        inputs = (part for part, _, _ in batches(data, batch_size, device))
     with lent(model, device, training=False):
-        logits = [model(as_input(x, dtype)).cpu() for x, _, _ in batches(data, batch_size, device)]
+        logits = [model(as_input(part, dtype)).cpu() for part in inputs]
     if not logits:
         raise ValueError("data must give at least one batch of (inputs, labels), got none")
     return torch.cat(logits)

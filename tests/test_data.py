@@ -80,7 +80,9 @@ def test_the_folder_is_the_named_one_then_the_courses_then_a_cache(tmp_path, mon
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KDTUTOR_DATA", raising=False)
     assert data.folder() == tmp_path / ".cache" / "kdtutor"
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data").mkdir()  # somebody's, as long as it lacks what the course ships there
+    assert data.folder() == tmp_path / ".cache" / "kdtutor"
+    (tmp_path / "data" / "README.md").touch()
     assert data.folder() == tmp_path / "data"
     monkeypatch.setenv("KDTUTOR_DATA", "~/elsewhere")
     assert data.folder() == tmp_path / "elsewhere"

@@ -161,5 +161,5 @@ def test_pick_device():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="got cuda, and torch finds no GPU$"):
+    with pytest.raises(ValueError, match=r"got cuda, and torch finds no GPU$"):
         pick_device("cuda")

@@ -87,7 +87,7 @@ def test_differences_and_intervals_print_their_figures():
 
 def test_intervals_are_plain_numbers():
     for interval in (wilson(120, 10_000), paired_difference([1, 2, 3], [3, 5, 4]).interval):
-        assert repr(interval) == f"Interval(low={float(interval.low)}, high={float(interval.high)}, confidence=0.95)"
+        assert type(interval.low) is type(interval.high) is float
 
 
 def bootstrap(differences):

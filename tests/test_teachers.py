@@ -87,7 +87,7 @@ def test_one_that_is_interrupted_is_none(digits, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "cross_entropy", stop)
-    with pytest.raises(KeyboardInterrupt, match="trained by half"):
+    with pytest.raises(KeyboardInterrupt, match="half-trained teacher is not kept"):
         teachers.train_teacher(digits, epochs=1, device="cpu", progress=False)
 
 

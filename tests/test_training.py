@@ -376,8 +376,38 @@ def test_logits_that_cannot_be_matched_are_refused(blobs, form):
 
 
 def test_a_teacher_that_is_no_model_is_refused(blobs):
-    with pytest.raises(TypeError, match="teacher must be an nn.Module or a tensor of logits, got function"):
+    with pytest.raises(TypeError, match=r"teacher must be an nn\.Module or a tensor of logits, got function"):
         distill(network(0), lambda inputs: inputs, blobs)
+
+
+def test_a_teacher_that_shares_a_module_with_its_student_is_refused(blobs):
+    student = network(0)
+    for teacher in (student, torch.nn.Sequential(*student)):
+        with pytest.raises(ValueError, match="teacher must share no module with the student"):
+            distill(student, teacher, blobs)
+
+
+def test_each_group_of_parameters_keeps_its_own_rate(blobs):
+    def sgd(parameters, lr):
+        first, *others = parameters
+        groups = [{"params": [first], "lr": 0.0}, {"params": others}]
+        return torch.optim.SGD(groups, lr=lr)
+
+    model = network(0)
+    before = weights(model)
+    train(model, blobs, optimizer=sgd, **QUICK)
+    same = [torch.equal(old, new) for old, new in zip(before.values(), weights(model).values(), strict=True)]
+    assert same[0]
+    assert not any(same[1:])
+
+
+def test_half_precision_sums_do_not_overflow():
+    generator = torch.Generator().manual_seed(0)
+    many = Split(torch.randn(60_000, 2, generator=generator), torch.randint(0, 3, (60_000,), generator=generator))
+    history = train(
+        network(0).half(), many, epochs=1, lr=1e-5, batch_size=20_000, progress=False, optimizer=torch.optim.SGD
+    )
+    assert history.train_loss[0] == pytest.approx(evaluate(network(0).float(), many)[0], rel=0.01)
 
 
 @pytest.mark.parametrize("shape", [(599, 3), (601, 3), (600,), (600, 3, 1)])
