@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
+from torch import nn
 
 from kdtutor import Split, mnist, strokes
 
@@ -30,6 +31,14 @@ def images() -> Split:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (200, 1, 28, 28), generator=generator, dtype=torch.uint8)
     return Split(pixels, torch.randint(0, 10, (200,), generator=generator))
+
+
+@pytest.fixture
+def frozen() -> nn.Module:
+    """A model in train mode but for its batch norm, as one that is fine-tuned."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    model[1].eval()
+    return model
 
 
 def idx(tensor: torch.Tensor) -> bytes:

@@ -105,14 +105,6 @@ def test_entropy_in_bits(probabilities, bits):
     torch.testing.assert_close(metrics.entropy(torch.tensor(probabilities).float()), torch.tensor(bits).float())
 
 
-@pytest.fixture
-def frozen():
-    """A model in train mode but for its batch norm, as one that is fine-tuned."""
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
-    model[1].eval()
-    return model
-
-
 def modes(model):
     return [module.training for module in model.modules()]
 

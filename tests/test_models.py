@@ -103,14 +103,6 @@ def test_bad_input_is_refused(call, message):
         call()
 
 
-@pytest.fixture
-def frozen():
-    """A model in train mode but for its batch norm, as one that is fine-tuned."""
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
-    model[1].eval()
-    return model
-
-
 def modes(model):
     return [module.training for module in model.modules()]
 
