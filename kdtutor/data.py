@@ -175,7 +175,7 @@ def batches(
         order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
         for index in order.to(device).split(batch_size):
             inputs = images.index_select(0, index)  # ten times faster than images[index]
-            yield inputs if augment is None else augment(inputs, generator), labels[index], index
+            yield inputs if augment is None else augment(inputs, generator), labels.index_select(0, index), index
         return
     for batch in data:
         if not isinstance(batch, tuple | list) or len(batch) != 2:

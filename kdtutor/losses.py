@@ -30,9 +30,18 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
     Raises ValueError if the shapes differ or T isn't finite and > 0. Source: Kullback & Leibler 1951.
     """
     check_pair(student_logits, teacher_logits)
-    target = soften(teacher_logits, temperature)
-    divergence = F.kl_div(_log_soften(student_logits, target, temperature), target, reduction="none")
-    return divergence.sum(-1).mean()
+    check_positive("temperature", temperature)
+    return kl_by_example(_rows(student_logits), _rows(teacher_logits), temperature).mean()
+
+
+def kl_by_example(student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor) -> Tensor:
+    """`kl_divergence` of each example, unchecked, for loops: (B, C) -> (B,).
+
+    Classes are in dimension 1, so that (K, C, B) -> (K, B) serves K students at once, each at a temperature of its
+    own with a temperature of shape (K, 1, 1).
+    """
+    target = F.softmax(teacher_logits / temperature, dim=1)
+    return F.kl_div(_log_soften(student_logits, target, temperature, dim=1), target, reduction="none").sum(1)
 
 
 def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
@@ -43,12 +52,16 @@ def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperatu
     """
     check_pair(student_logits, teacher_logits)
     target = soften(teacher_logits, temperature)
-    return -(target * _log_soften(student_logits, target, temperature)).sum(-1).mean()
+    return -(target * _log_soften(student_logits, target, temperature, dim=-1)).sum(-1).mean()
 
 
-def _log_soften(student_logits: Tensor, target: Tensor, temperature: float) -> Tensor:
+def _log_soften(student_logits: Tensor, target: Tensor, temperature: float | Tensor, dim: int) -> Tensor:
     """log p_s^T, but 0 where the target is 0, so that 0 * log 0 = 0 for a class that both mask with -inf."""
-    return F.log_softmax(student_logits / temperature, dim=-1).masked_fill(target == 0, 0)
+    return F.log_softmax(student_logits / temperature, dim=dim).masked_fill(target == 0, 0)
+
+
+def _rows(logits: Tensor) -> Tensor:
+    return logits if logits.dim() == 2 else logits.reshape(-1, logits.shape[-1])  # (..., C) -> (N, C)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -58,8 +71,12 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """
     check_logits("logits", logits)
     check_labels(labels, logits)
+    return _cross_entropy(logits, labels)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     none = torch.iinfo(torch.int64).min  # F.cross_entropy would pass over labels of -100, where check_labels can't see
-    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1).long(), ignore_index=none)
+    return F.cross_entropy(_rows(logits), labels.reshape(-1).long(), ignore_index=none)
 
 
 def distillation_loss(
@@ -88,8 +105,11 @@ def distillation_loss(
         check_labels(labels, student_logits)
     elif alpha < 1:
         raise ValueError(f"labels must be given unless alpha is 1, got None with alpha {alpha!r}")
-    soft = kl_divergence(student_logits, teacher_logits.detach(), temperature) if alpha > 0 else 0
-    hard = cross_entropy(student_logits, labels) if alpha < 1 else 0
+    soft = hard = 0
+    if alpha > 0:
+        soft = kl_by_example(_rows(student_logits), _rows(teacher_logits.detach()), temperature).mean()
+    if alpha < 1:
+        hard = _cross_entropy(student_logits, labels)
     return alpha * temperature**2 * soft + (1 - alpha) * hard
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_fraction, check_logits, check_positive, check_seed, shape
-from kdtutor._lend import dtype_of, lent, pick_device
+from kdtutor._lend import dtype_of, lent, pick_device, threads, threads_for
 from kdtutor._seed import seeded
 from kdtutor.data import Augment, Data, Split, as_input, batches
 from kdtutor.losses import cross_entropy, distillation_loss
@@ -56,7 +56,11 @@ def train(model: nn.Module, data: Data, **options) -> History:
     options: epochs=5, batch_size=128, lr=2e-3, optimizer=Adam, validation=None, augment=None, seed=0, device=None,
     progress=True; see `fit`.
     """
-    return fit(model, data, lambda logits, inputs, labels, index: cross_entropy(logits, labels), **options)
+    return fit(model, data, _hard, **options)
+
+
+def _hard(logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
+    return cross_entropy(logits, labels)
 
 
 def distill(
@@ -100,10 +104,13 @@ def distill(
     if kept is not None and (kept.dim() != 2 or len(kept) != len(data)):
         raise ValueError(f"teacher's logits must be ({len(data)}, classes), a row an example, got {shape(kept)}")
 
+    own_threads = torch.get_num_threads()
+
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
         nonlocal kept
         if fixed and kept is None:
-            kept = predict(teacher, data, device=device).to(device)
+            with threads(own_threads):  # for a small student `fit` takes one; a large teacher shall have all
+                kept = predict(teacher, data, device=device).to(device)
         with torch.no_grad():
             answers = kept.index_select(0, index) if fixed else teacher(as_input(inputs, dtype_of(teacher)))
         wide = torch.promote_types(student_logits.dtype, torch.float32)  # a half-precision loss would be too coarse
@@ -145,7 +152,8 @@ def fit(
             uint8; the generator lives on the CPU.
         seed: of the order of examples (a DataLoader's, too, unless it has a generator), augmentation and dropout; not
             of the initial weights.
-        device: where to compute; None takes a GPU if there is one.
+        device: where to compute; None takes a GPU if there is one. On a CPU, small work runs on one thread, for this
+            call only: a second one gains little there, and costs much as soon as another process wants a core.
         progress: whether to show a bar, one step an epoch.
 
     Ctrl-C or the stop button ends training; the model and the history stay as they stand, marked `interrupted`.
@@ -159,9 +167,14 @@ def fit(
         raise ValueError("augment needs a Split; an iterable augments its own batches")
     device, history, start = pick_device(device), History(), time.perf_counter()
     generator = torch.Generator().manual_seed(int(seed))
-    with seeded(seed, device), lent(model, device, training=True):
+    counted = data if augment is None else None  # augmentation is work of its own
+    with (
+        seeded(seed, device),
+        lent(model, device, training=True),
+        threads(threads_for(model, counted, batch_size, device)),
+    ):
         optimizer = optimizer(model.parameters(), lr=lr)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / epochs)
+        schedule = linear_decay(optimizer, epochs)
         try:
             for epoch in _bar(epochs, progress, history):
                 epoch_data = batches(data, batch_size, device, generator, augment)
@@ -184,37 +197,42 @@ def fit(
     return history
 
 
-def _epoch(model: nn.Module, data: Iterable, loss: Loss, optimizer: torch.optim.Optimizer) -> tuple[float, float]:
-    """One pass over the batches: mean loss and errors per 10,000. The heart of it all."""
+def linear_decay(optimizer: torch.optim.Optimizer, epochs: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """The learning rates of `fit`: equal steps from the first epoch's to 1 / epochs of it in the last."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 - epoch / epochs)
+
+
+def _epoch(
+    model: nn.Module, data: Iterable, loss: Loss, optimizer: torch.optim.Optimizer | None = None
+) -> tuple[float, float]:
+    """One pass over the batches, to learn if there is an optimizer: mean loss and errors per 10,000.
+
+    The heart of it all. Nothing here waits for the device until the pass is over.
+    """
     count, total, wrong, dtype = 0, 0.0, 0, dtype_of(model)
     for inputs, labels, index in data:
         logits = model(as_input(inputs, dtype))
         batch_loss = loss(logits, inputs, labels, index)
-        optimizer.zero_grad()
-        batch_loss.backward()
-        optimizer.step()
+        if optimizer:
+            optimizer.zero_grad()
+            batch_loss.backward()
+            optimizer.step()
         count += labels.numel()
         total += batch_loss.detach().float() * labels.numel()
         wrong += (logits.detach().argmax(-1) != labels).sum()
     if not count:
-        raise ValueError("data must give at least one batch of (inputs, labels) in each epoch, got none")
+        raise ValueError(
+            "data must give at least one batch of (inputs, labels), got none (a generator lasts for one pass)"
+        )
     return float(total) / count, 10_000 * int(wrong) / count
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None = None) -> tuple[float, float]:
     """Mean cross-entropy at T = 1 (nats) and errors per 10,000 of `model` over `data`, in eval mode."""
-    device, dtype = pick_device(device), dtype_of(model)
-    count, total, wrong = 0, 0.0, 0
-    with lent(model, device, training=False):
-        for inputs, labels, _ in batches(data, 256, device):
-            logits = model(as_input(inputs, dtype))
-            count += labels.numel()
-            total += cross_entropy(logits, labels).float() * labels.numel()
-            wrong += (logits.argmax(-1) != labels).sum()
-    if not count:
-        raise ValueError("data must give at least one batch of (inputs, labels), got none")
-    return float(total) / count, 10_000 * int(wrong) / count
+    device = pick_device(device)
+    with lent(model, device, training=False), threads(threads_for(model, data, 256, device)):
+        return _epoch(model, batches(data, 256, device), _hard)
 
 
 @torch.no_grad()
@@ -230,7 +248,7 @@ def predict(
         inputs = (part.to(device) for part in data.split(batch_size) if len(part))
     else:
         inputs = (part for part, _, _ in batches(data, batch_size, device))
-    with lent(model, device, training=False):
+    with lent(model, device, training=False), threads(threads_for(model, data, batch_size, device)):
         logits = [model(as_input(part, dtype)).cpu() for part in inputs]
     if not logits:
         raise ValueError("data must give at least one batch of (inputs, labels), got none")

@@ -1,0 +1,116 @@
+"""What a sweep found: one row a student, and the questions that one asks of them. Training isn't its business."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdtutor._files import write
+from kdtutor.statistics import PairedDifference, paired_difference
+
+SETTINGS = ("temperature", "alpha", "lr")
+
+
+@dataclass(repr=False)
+class Table:
+    """The students of a `sweep`; `students[i]` is the trained network of `rows[i]`.
+
+    A row: seed, temperature (None at alpha = 0, where it plays no part), alpha, lr, diverged; and for "validation" and
+    "test" validation_errors (per 10,000), validation_nll (nats), validation_calibration_error and, if the teacher's
+    answers are known, validation_agreement. The figures of a student that diverged are NaN.
+
+    Printed, it shows the validation figures: choose by them, then ask for the test figures of what was chosen.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    students: list[nn.Module] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def values(self, figure: str, **settings: float) -> list[float]:
+        """One figure a seed, seeds in order, of the students with these settings: values("test_errors", alpha=0).
+
+        Raises ValueError where there is no such figure or student, or the settings leave several students a seed.
+        """
+        if not self.rows or {figure, *settings} - {*self.rows[0]}:
+            columns = ", ".join(self.rows[0]) if self.rows else "none, for no student is finished"
+            raise ValueError(
+                f"figure and settings must be columns of the table ({columns}), got {figure!r}, {settings}"
+            )
+        rows = [row for row in self.rows if all(_has(row, *setting) for setting in settings.items())]
+        if not rows:
+            raise ValueError(f"settings must be those of some student in the table, got {settings}")
+        for name in SETTINGS:
+            if len(found := {row[name] for row in rows}) > 1:
+                raise ValueError(f"settings must say which {name} is meant, one of {sorted(found, key=str)}")
+        return [row[figure] for row in rows]
+
+    def compare(self, figure: str, a: Mapping[str, float], b: Mapping[str, float]) -> PairedDifference:
+        """`statistics.paired_difference` of b - a over seeds: compare("test_errors", {"alpha": 0}, {"alpha": 0.9})."""
+        return paired_difference(self.values(figure, **a), self.values(figure, **b))
+
+    def axis(self, setting: str) -> list[float]:
+        """The values of a setting, in increasing order."""
+        return sorted({row[setting] for row in self.rows} - {None})
+
+    def means(self, figure: str, rows: str = "alpha", columns: str = "temperature", **settings: float) -> Tensor:
+        """Means over seeds, (R, C) by the values of two settings; NaN where a student diverged."""
+        cells = [
+            [fmean(self.values(figure, **{rows: row, columns: column}, **settings)) for column in self.axis(columns)]
+            for row in self.axis(rows)
+        ]
+        return torch.tensor(cells, dtype=torch.float64)
+
+    def best(self, figure: str = "validation_errors") -> dict[str, float]:
+        """The settings with the lowest mean over seeds, among those at which no student diverged."""
+        means = {key: fmean(row[figure] for row in rows) for key, rows in self._groups().items()}
+        means = {key: mean for key, mean in means.items() if math.isfinite(mean)}
+        if not means:
+            raise ValueError(f"best must have settings to choose from at which no student diverged, got {self!r}")
+        best = zip(SETTINGS, min(means, key=means.__getitem__), strict=True)
+        return {name: value for name, value in best if value is not None}
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a line a student, with a head; an empty temperature at alpha = 0."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["seed", *SETTINGS], lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write(Path(path), text.getvalue().encode())
+
+    def _groups(self) -> dict[tuple[float | None, ...], list[dict[str, Any]]]:
+        """The rows of each combination of settings: one a seed."""
+        groups: dict[tuple[float | None, ...], list[dict[str, Any]]] = {}
+        for row in self.rows:
+            groups.setdefault(tuple(row[name] for name in SETTINGS), []).append(row)
+        return groups
+
+    def __repr__(self) -> str:
+        figures = [name for name in (self.rows or [{}])[0] if name.startswith("validation_")]
+        line = ("{:>11}{:>8}{:>9}{:>7}{:>10}" + "{:>20}" * len(figures)).format
+        heads = [name.removeprefix("validation_").replace("_", " ") for name in figures]
+        lines = [line("temperature", "alpha", "lr", "seeds", "diverged", *heads)]
+        for (temperature, alpha, lr), rows in self._groups().items():
+            sound = [row for row in rows if not row["diverged"]]
+            cells = [_spread([row[name] for row in sound]) for name in figures]
+            soft = "-" if temperature is None else f"{temperature:g}"
+            lines += [line(soft, f"{alpha:g}", f"{lr:g}", len(rows), len(rows) - len(sound) or "-", *cells)]
+        lines += [f"Validation figures of {len(self.rows)} students, mean ± standard deviation over seeds."]
+        return "\n".join(lines + ["interrupted"] * self.interrupted)
+
+
+def _has(row: Mapping[str, Any], name: str, value: float) -> bool:
+    return row[name] == value or (name == "temperature" and row[name] is None)
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return "-"
+    return f"{fmean(values):.4g}" + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
