@@ -4,11 +4,13 @@ from kdtutor import checkpoints, metrics, statistics
 from kdtutor.data import Dataset, Split, jitter, load
 from kdtutor.losses import DistillationLoss, distillation_loss, kl_divergence, soft_cross_entropy, soften
 from kdtutor.models import cnn, count_parameters, mlp
+from kdtutor.sweep import sweep
+from kdtutor.table import Table
 from kdtutor.training import History, distill, evaluate, predict, train
 
 __version__ = "0.1.0"
 __all__ = [
-    "Dataset", "DistillationLoss", "History", "Split", "checkpoints", "cnn", "count_parameters", "distill",
+    "Dataset", "DistillationLoss", "History", "Split", "Table", "checkpoints", "cnn", "count_parameters", "distill",
     "distillation_loss", "evaluate", "jitter", "kl_divergence", "load", "metrics", "mlp", "predict",
-    "soft_cross_entropy", "soften", "statistics", "train",
+    "soft_cross_entropy", "soften", "statistics", "sweep", "train",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kdtutor._check import shape
 from kdtutor.statistics import PairedDifference
+from kdtutor.table import Table
 from kdtutor.training import History
 
 CLASSES = tuple("0123456789")
@@ -142,6 +143,23 @@ def heatmap(
     ax.grid(visible=False)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     return ax
+
+
+def sweep(
+    table: Table,
+    title: str,
+    figure: str = "validation_errors",
+    *,
+    rows: str = "alpha",
+    columns: str = "temperature",
+    form: str = "{:.0f}",
+    ax: Axes | None = None,
+    **settings: float,
+) -> Axes:
+    """Means over seeds of a figure as colours and numbers, by the values of two settings of a sweep; `settings` fix
+    the others. A cell stays blank where a student diverged."""
+    labels = {"rows": [f"{value:g}" for value in table.axis(rows)], "columns": [f"{v:g}" for v in table.axis(columns)]}
+    return heatmap(table.means(figure, rows, columns, **settings), columns, rows, title, form=form, ax=ax, **labels)
 
 
 def curves(histories: dict[str, History], title: str, *, ax: Axes | None = None) -> Axes:

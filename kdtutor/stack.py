@@ -24,9 +24,10 @@ def stackable(networks: Sequence[nn.Module]) -> bool:
     first = networks[0]
     if any(type(network) is not nn.Sequential or repr(network) != repr(first) for network in networks):
         return False
-    layers, weights = list(first.children()), list(first.parameters())
+    layers, weights = list(first.children()), [weight for network in networks for weight in network.parameters()]
     return (
-        len({*layers}) == len(first)
+        bool(weights)
+        and len({*layers}) == len(first)
         and type(layers[0]) in (nn.Flatten, nn.Conv2d)
         and sum(type(layer) is nn.Flatten for layer in layers) == 1
         and all(map(_known, layers))
@@ -84,7 +85,7 @@ class Stack:
         """Logits (K, N, C) on the CPU, all networks on the same examples."""
         weight = next(iter(self.weights.values()))
         inputs = (as_input(part.to(weight.device), weight.dtype) for part in split.images.split(batch_size))
-        return torch.cat([self(part[:, None]).cpu() for part in inputs], dim=2).transpose(1, 2)
+        return torch.cat([self(part[:, None]).cpu() for part in inputs], dim=2).transpose(1, 2).contiguous()
 
     @torch.no_grad()
     def write_back(self) -> None:

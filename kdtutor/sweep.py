@@ -118,16 +118,19 @@ def _rows(seeds: object, temperature: object, alpha: object, lr: object) -> list
     ]
 
 
-def _chunks(rows: list[Row], at_once: int) -> Iterator[list[int]]:
-    """Places of rows to train together: of one lr, and the same settings for each seed, seed by seed."""
+def _chunks(rows: list[Row], at_once: int) -> list[list[int]]:
+    """Places of rows to train together: of one lr, and the same settings for each seed, seed by seed. The first seeds
+    come first, so that what an interrupted sweep leaves is paired."""
     seeds = len({row["seed"] for row in rows})
     first = list(range(0, len(rows), seeds))  # where each combination of settings begins
+    chunks = []
     while first:
         some = [place for place in first[:at_once] if rows[place]["lr"] == rows[first[0]]["lr"]]
         first = first[len(some) :]
         step = max(1, at_once // len(some))
         for seed in range(0, seeds, step):
-            yield [place + i for i in range(seed, min(seed + step, seeds)) for place in some]
+            chunks.append([place + i for i in range(seed, min(seed + step, seeds)) for place in some])
+    return sorted(chunks, key=lambda places: places[0] % seeds)
 
 
 def _answers(

@@ -104,12 +104,12 @@ def distill(
     if kept is not None and (kept.dim() != 2 or len(kept) != len(data)):
         raise ValueError(f"teacher's logits must be ({len(data)}, classes), a row an example, got {shape(kept)}")
 
-    own_threads = torch.get_num_threads()
+    every_thread = torch.get_num_threads()
 
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
         nonlocal kept
         if fixed and kept is None:
-            with threads(own_threads):  # for a small student `fit` takes one; a large teacher shall have all
+            with threads(every_thread):  # `fit` takes one for a small student; its teacher may be large
                 kept = predict(teacher, data, device=device).to(device)
         with torch.no_grad():
             answers = kept.index_select(0, index) if fixed else teacher(as_input(inputs, dtype_of(teacher)))
@@ -168,11 +168,7 @@ def fit(
     device, history, start = pick_device(device), History(), time.perf_counter()
     generator = torch.Generator().manual_seed(int(seed))
     counted = data if augment is None else None  # augmentation is work of its own
-    with (
-        seeded(seed, device),
-        lent(model, device, training=True),
-        threads(threads_for(model, counted, batch_size, device)),
-    ):
+    with seeded(seed, device), lent(model, device, True), threads(threads_for(model, counted, batch_size, device)):
         optimizer = optimizer(model.parameters(), lr=lr)
         schedule = linear_decay(optimizer, epochs)
         try:
@@ -205,10 +201,7 @@ def linear_decay(optimizer: torch.optim.Optimizer, epochs: int) -> torch.optim.l
 def _epoch(
     model: nn.Module, data: Iterable, loss: Loss, optimizer: torch.optim.Optimizer | None = None
 ) -> tuple[float, float]:
-    """One pass over the batches, to learn if there is an optimizer: mean loss and errors per 10,000.
-
-    The heart of it all. Nothing here waits for the device until the pass is over.
-    """
+    """One pass over the batches, learning if there is an optimizer: mean loss and errors per 10,000."""
     count, total, wrong, dtype = 0, 0.0, 0, dtype_of(model)
     for inputs, labels, index in data:
         logits = model(as_input(inputs, dtype))

@@ -25,6 +25,8 @@ FLOORS = (
     {"_seed", "_lend"},
     {"losses", "models", "metrics", "checkpoints", "strokes", "mnist", "data"},
     {"training", "statistics"},
+    {"stack", "table"},
+    {"sweep"},
     {"plots", "exercises", "teachers", "__init__"},
     {"cli"},
     {"__main__"},
