@@ -55,8 +55,9 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def threads_for(model: nn.Module, data: object, batch_size: int, device: torch.device) -> int:
-    """How many threads serve the model, on `device`, over `data`: one for small work, else all that the process has.
+def threads_for(model: nn.Module, data: object, batch_size: int, device: torch.device, copies: int = 1) -> int:
+    """How many threads serve the model, or so many copies of it, over `data`: one for small work, else all that the
+    process has.
 
     The work is known for a Split and for inputs (N, ...), not for an iterable. It is counted, not timed, so that a run
     can be repeated to the last bit.
@@ -65,7 +66,8 @@ def threads_for(model: nn.Module, data: object, batch_size: int, device: torch.d
     if everything == 1 or device.type != "cpu" or not isinstance(inputs, Tensor) or hasattr(model, "_orig_mod"):
         return everything  # ("_orig_mod": it is compiled, and would be compiled anew for one example)
     example = torch.zeros(1, *inputs.shape[1:], dtype=dtype_of(model))
-    return 1 if min(batch_size, len(inputs)) * multiplications(model, example) <= SMALL else everything
+    work = copies * min(batch_size, len(inputs)) * multiplications(model, example)
+    return 1 if work <= SMALL else everything
 
 
 @torch.no_grad()

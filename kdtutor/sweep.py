@@ -192,7 +192,7 @@ def _together(
 ) -> Iterator[dict[str, Tensor]]:
     """Train all in one computation; each one's logits on the held-out splits."""
     stack = Stack(students, device)
-    with threads(threads_for(students[0], data.train, len(rows) * fitting["batch_size"], device)):
+    with threads(threads_for(students[0], data.train, fitting["batch_size"], device, copies=len(rows))):
         finite = distill_stack(
             stack,
             targets,
