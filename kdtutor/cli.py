@@ -1,11 +1,10 @@
-"""`python -m kdtutor`: the course's full run without a notebook, its teachers, and a look at the data."""
+"""`python -m kdtutor`: the course's full run without a notebook, its teachers, its speed, and a look at the data."""
 
 import argparse
 import re
 import sys
 import time
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,10 +14,20 @@ from torch import Tensor, nn
 
 from kdtutor import checkpoints, data, mnist, teachers
 from kdtutor._check import check_fraction, check_positive
-from kdtutor.metrics import agreement, calibration_error, errors, latency, nll
+from kdtutor._record import machine, versions, write_json
+from kdtutor.metrics import calibration_error, errors, latency, nll
 from kdtutor.models import count_parameters, mlp
 from kdtutor.statistics import PairedDifference, paired_difference
-from kdtutor.training import distill, predict, train
+from kdtutor.sweep import sweep
+from kdtutor.table import Table
+from kdtutor.training import predict
+
+COLUMNS = {  # of a record's figures
+    "errors": "test_errors",
+    "NLL": "test_nll",
+    "agreement": "test_agreement",
+    "calibration error": "test_calibration_error",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     teacher.add_argument("--out", type=Path, default=Path("runs"), help="folder for results (default %(default)s)")
     _common(teacher, epochs=30)
 
+    speed = commands.add_parser("bench", help="measure how fast it all is on this machine, about 8 minutes")
+    speed.set_defaults(command=_bench)
+    speed.add_argument("--quick", action="store_true", help="less of it, within a minute, and no notebooks")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="write a record, too")
+
     look = commands.add_parser("data", help="say where MNIST is and whether it is whole; with --fetch, download it")
     look.set_defaults(command=_data)
     look.add_argument("--fetch", action="store_true", help="download MNIST if it isn't there")
@@ -86,8 +100,6 @@ def _count(text: str) -> int:
 
 
 def _distill(options: argparse.Namespace) -> int:
-    from tqdm.auto import tqdm
-
     start = time.perf_counter()
     check_positive("temperature", options.temperature)
     check_positive("lr", options.lr)
@@ -95,17 +107,16 @@ def _distill(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     digits = data.load(options.data, fallback="strokes")
     teacher, path = _teacher_for(digits, options)
-    targets = predict(teacher, digits.train, device=options.device)
-    answers = predict(teacher, digits.test, device=options.device)
-    rows = {"teacher": [_figures(answers, answers, digits.test.labels)], "alone": [], "distilled": []}
-    first = {"teacher": teacher}  # of each kind of student, the one of seed 0
-    runs = list(product(range(options.seeds), ("alone", "distilled")))
-    for seed, name in tqdm(runs, unit="student", disable=options.quiet):
-        student = mlp(*options.student, seed=seed)
-        _fit(student, targets if name == "distilled" else None, digits.train, seed, options)
-        logits = predict(student, digits.test, device=options.device)
-        rows[name].append({"seed": seed} | _figures(logits, answers, digits.test.labels))
-        first.setdefault(name, student)
+    answers = {name: predict(teacher, getattr(digits, name), device=options.device) for name in ("train", "test")}
+    table = _students(digits, answers, options)
+    rows, first = {"teacher": [_figures(answers["test"], digits.test.labels)]}, {"teacher": teacher}
+    for name, alpha in {"alone": 0.0, "distilled": options.alpha}.items():
+        found = [i for i, row in enumerate(table.rows) if row["alpha"] == alpha]
+        rows[name] = [
+            {"seed": table.rows[i]["seed"]} | {key: table.rows[i][column] for key, column in COLUMNS.items()}
+            for i in found
+        ]
+        first[name] = table.students[found[0]]  # the one of seed 0
     pairs = [[row["errors"] for row in rows[name]] for name in ("alone", "distilled")]
     difference = paired_difference(*pairs) if options.seeds > 1 else None
     print(_table(rows, first, digits.test))
@@ -114,19 +125,33 @@ def _distill(options: argparse.Namespace) -> int:
     record = {
         "data": digits.name,
         "settings": settings | {"data": digits.name, "teacher": path.name},
-        "versions": teachers.versions(),
+        "versions": versions(),
         "seconds": round(time.perf_counter() - start),
         "runs": rows,
         "distilled minus alone": difference and {"mean": difference.mean} | vars(difference.interval),
     }
     for name in ("alone", "distilled"):
         checkpoints.save(first[name], options.out / f"{name}.safetensors", record["settings"], half=True)
-    teachers.write_json(record, options.out / "record.json")
+    write_json(record, options.out / "record.json")
     if difference:
         _figure(pairs, difference, options.out / "errors.png")
     saved = "the students of seed 0, the record" + (" and a figure" if difference else "")
     print(f"In {options.out}: {saved}; {record['seconds']} s in all.")
     return 0
+
+
+def _students(digits: data.Dataset, answers: dict[str, Tensor], options: argparse.Namespace) -> Table:
+    """The pairs, all in one table: alone at alpha = 0, and distilled."""
+    settings = {name: getattr(options, name) for name in ("temperature", "lr", "epochs", "batch_size", "device")}
+    settings |= {"seeds": range(options.seeds), "alpha": sorted({0.0, options.alpha}), "progress": not options.quiet}
+    table = sweep(lambda seed: mlp(*options.student, seed=seed), digits, answers, **settings)
+    if table.interrupted:
+        raise KeyboardInterrupt
+    if any(row["diverged"] for row in table.rows):
+        raise FloatingPointError(
+            f"the loss must stay finite, got NaN for a student: try a smaller --lr than {options.lr:g}"
+        )
+    return table
 
 
 def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> tuple[nn.Module, Path]:
@@ -140,26 +165,13 @@ def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> tuple[nn.
     return teachers.load_teacher(digits.name, path)[0], path
 
 
-def _fit(
-    student: nn.Module, targets: Tensor | None, train_split: data.Split, seed: int, options: argparse.Namespace
-) -> None:
-    settings = {name: getattr(options, name) for name in ("epochs", "batch_size", "lr", "device")}
-    settings |= {"seed": seed, "progress": False}
-    if targets is None:
-        history = train(student, train_split, **settings)
-    else:
-        soft = {"temperature": options.temperature, "alpha": options.alpha}
-        history = distill(student, targets, train_split, **soft, **settings)
-    if history.interrupted:
-        raise KeyboardInterrupt
-
-
-def _figures(logits: Tensor, answers: Tensor, labels: Tensor) -> dict[str, float]:
+def _figures(answers: Tensor, labels: Tensor) -> dict[str, float]:
+    """The teacher's own."""
     return {
-        "errors": errors(logits, labels),
-        "NLL": nll(logits, labels),
-        "agreement": agreement(logits, answers),
-        "calibration error": calibration_error(logits, labels),
+        "errors": errors(answers, labels),
+        "NLL": nll(answers, labels),
+        "agreement": 1.0,
+        "calibration error": calibration_error(answers, labels),
     }
 
 
@@ -209,6 +221,21 @@ def _save_teacher(
     )
     teachers.save_teacher(teacher, record, path)
     return record
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from kdtutor import bench
+
+    digits = data.load("mnist", fallback="strokes")
+    record: dict[str, Any] = {"machine": machine(), "data": digits.name, "quick": options.quick}
+    for name, value in record["machine"].items():
+        print(f"{name}: {value}")
+    for section in bench.SECTIONS:
+        print(f"\n{section.__doc__}\n", flush=True)
+        record[section.__name__] = bench.show(section(digits, options.quick))
+    if options.json:
+        write_json(record, options.json)
+    return 0
 
 
 def _data(options: argparse.Namespace) -> int:

@@ -3,16 +3,13 @@
 A teacher is `cnn(dropout=0.4)` trained on images jittered by up to 2 pixels. `python -m kdtutor teacher` makes one.
 """
 
-import json
-import platform
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from kdtutor import checkpoints
-from kdtutor._files import write
+from kdtutor._record import versions, write_json
 from kdtutor.data import Dataset, jitter, shipped
 from kdtutor.metrics import calibration_error, errors, nll
 from kdtutor.models import cnn, count_parameters
@@ -71,13 +68,3 @@ def save_teacher(teacher: nn.Module, record: dict[str, Any], path: Path) -> None
     """Write the weights in half precision, and the record beside them as JSON."""
     checkpoints.save(teacher, path, record, half=True)
     write_json(record, path.with_suffix(".json"))
-
-
-def versions() -> dict[str, str | int]:
-    """What a figure depends on besides the seed."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def write_json(record: dict[str, Any], path: Path) -> None:
-    """Write a record so that a person can read it; makes the folder if need be."""
-    write(path, f"{json.dumps(record, indent=2)}\n".encode())

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from kdtutor import Dataset, Split, cnn, count_parameters, jitter, predict, strokes, teachers, train, training
+from kdtutor._record import versions
 from kdtutor.metrics import calibration_error, errors, nll
 
 SHIPPED = sorted(teachers.shipped().glob("teacher-*.safetensors"))
@@ -37,7 +38,7 @@ def test_the_record_says_how_the_teacher_was_made(trained):
     assert record["parameters"] == count_parameters(teacher)
     settings = {"epochs": 2, "batch_size": 128, "lr": 2e-3, "seed": 3, "augment": "jitter, up to 2 pixels"}
     assert record["settings"] == settings
-    assert record["versions"] == teachers.versions()
+    assert record["versions"] == versions()
     assert set(record) == set(["data", "model", "parameters", "settings", "seconds", "versions", "validation", "test"])
     assert not teacher.training
 

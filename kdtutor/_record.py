@@ -1,0 +1,36 @@
+"""Records: figures, and what they depend on, in JSON that a person can read."""
+
+import json
+import os
+import platform
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdtutor._files import write
+
+
+def versions() -> dict[str, str | int]:
+    """What a figure depends on besides the seed."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+def machine() -> dict[str, str | int | None]:
+    """What a time depends on."""
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
+    return {
+        "date": date.today().isoformat(),
+        "system": platform.platform(terse=True),
+        "processor": name[1] if name else platform.processor(),
+        "cores": os.cpu_count(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    } | versions()
+
+
+def write_json(record: dict[str, Any], path: Path) -> None:
+    """Write a record; makes the folder if need be."""
+    write(path, f"{json.dumps(record, indent=2)}\n".encode())
