@@ -3,31 +3,16 @@
 import argparse
 import re
 import sys
-import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from kdtutor import checkpoints, data, mnist, teachers
+from kdtutor import data, mnist, pairs, teachers
 from kdtutor._check import check_fraction, check_positive
-from kdtutor._record import machine, versions, write_json
-from kdtutor.metrics import calibration_error, errors, latency, nll
-from kdtutor.models import count_parameters, mlp
-from kdtutor.statistics import PairedDifference, paired_difference
-from kdtutor.sweep import sweep
-from kdtutor.table import Table
-from kdtutor.training import predict
-
-COLUMNS = {  # of a record's figures
-    "errors": "test_errors",
-    "NLL": "test_nll",
-    "agreement": "test_agreement",
-    "calibration error": "test_calibration_error",
-}
+from kdtutor._record import machine, write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,8 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("distill", help="train a student alone and distilled over paired seeds, and compare")
     run.set_defaults(command=_distill)
     run.add_argument("--student", type=_sizes, default="784-200-200-10", help="layer sizes (default %(default)s)")
-    run.add_argument("--temperature", type=float, default=4.0, help="T of the soft targets (default %(default)s)")
-    run.add_argument("--alpha", type=float, default=0.9, help="weight of the soft term, 0 to 1 (default %(default)s)")
+    several = {"type": float, "nargs": "+"}  # the best on the validation images is chosen, with other seeds
+    run.add_argument("--temperature", **several, default=[4.0], help="T of the soft targets, or several (default 4)")
+    run.add_argument("--alpha", **several, default=[0.9], help="weight of the soft term, or several (default 0.9)")
     run.add_argument("--seeds", type=_count, default=5, help="how many paired seeds (default %(default)s)")
     run.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
     run.add_argument("--batch-size", type=_count, default=128, help="(default %(default)s)")
@@ -100,58 +86,15 @@ def _count(text: str) -> int:
 
 
 def _distill(options: argparse.Namespace) -> int:
-    start = time.perf_counter()
-    check_positive("temperature", options.temperature)
+    for temperature, alpha in product(options.temperature, options.alpha):
+        check_positive("temperature", temperature)
+        check_fraction("alpha", alpha)
     check_positive("lr", options.lr)
-    check_fraction("alpha", options.alpha)
     options.out.mkdir(parents=True, exist_ok=True)
     digits = data.load(options.data, fallback="strokes")
     teacher, path = _teacher_for(digits, options)
-    answers = {name: predict(teacher, getattr(digits, name), device=options.device) for name in ("train", "test")}
-    table = _students(digits, answers, options)
-    rows, first = {"teacher": [_figures(answers["test"], digits.test.labels)]}, {"teacher": teacher}
-    for name, alpha in {"alone": 0.0, "distilled": options.alpha}.items():
-        found = [i for i, row in enumerate(table.rows) if row["alpha"] == alpha]
-        rows[name] = [
-            {"seed": table.rows[i]["seed"]} | {key: table.rows[i][column] for key, column in COLUMNS.items()}
-            for i in found
-        ]
-        first[name] = table.students[found[0]]  # the one of seed 0
-    pairs = [[row["errors"] for row in rows[name]] for name in ("alone", "distilled")]
-    difference = paired_difference(*pairs) if options.seeds > 1 else None
-    print(_table(rows, first, digits.test))
-    print(f"\ntest errors, distilled minus alone: {difference or 'one pair gives no interval, use --seeds 5'}")
-    settings = {name: value for name, value in vars(options).items() if name not in ("command", "out", "quiet")}
-    record = {
-        "data": digits.name,
-        "settings": settings | {"data": digits.name, "teacher": path.name},
-        "versions": versions(),
-        "seconds": round(time.perf_counter() - start),
-        "runs": rows,
-        "distilled minus alone": difference and {"mean": difference.mean} | vars(difference.interval),
-    }
-    for name in ("alone", "distilled"):
-        checkpoints.save(first[name], options.out / f"{name}.safetensors", record["settings"], half=True)
-    write_json(record, options.out / "record.json")
-    if difference:
-        _figure(pairs, difference, options.out / "errors.png")
-    saved = "the students of seed 0, the record" + (" and a figure" if difference else "")
-    print(f"In {options.out}: {saved}; {record['seconds']} s in all.")
+    pairs.run(digits, teacher, path.name, options)
     return 0
-
-
-def _students(digits: data.Dataset, answers: dict[str, Tensor], options: argparse.Namespace) -> Table:
-    """The pairs, all in one table: alone at alpha = 0, and distilled."""
-    settings = {name: getattr(options, name) for name in ("temperature", "lr", "epochs", "batch_size", "device")}
-    settings |= {"seeds": range(options.seeds), "alpha": sorted({0.0, options.alpha}), "progress": not options.quiet}
-    table = sweep(lambda seed: mlp(*options.student, seed=seed), digits, answers, **settings)
-    if table.interrupted:
-        raise KeyboardInterrupt
-    if any(row["diverged"] for row in table.rows):
-        raise FloatingPointError(
-            f"the loss must stay finite, got NaN for a student: try a smaller --lr than {options.lr:g}"
-        )
-    return table
 
 
 def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> tuple[nn.Module, Path]:
@@ -163,46 +106,6 @@ def _teacher_for(digits: data.Dataset, options: argparse.Namespace) -> tuple[nn.
         print(f"No teacher at {path}: training one, which takes some minutes.")
         _save_teacher(digits, path, epochs=30, seed=0, options=options)
     return teachers.load_teacher(digits.name, path)[0], path
-
-
-def _figures(answers: Tensor, labels: Tensor) -> dict[str, float]:
-    """The teacher's own."""
-    return {
-        "errors": errors(answers, labels),
-        "NLL": nll(answers, labels),
-        "agreement": 1.0,
-        "calibration error": calibration_error(answers, labels),
-    }
-
-
-def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: data.Split) -> str:
-    """A line a model: means over its seeds, and what its network costs (float32, one image on the CPU)."""
-    image = data.as_input(test.images[:1], torch.float32)
-    columns = "{:10}{:>11}{:>11}{:>9}{:>13}{:>12}{:>8}{:>11}".format
-    lines = [
-        columns("", "errors of", "agreement", "NLL", "calibration", "parameters", "size", "one image"),
-        columns("", "10,000", "%", "nats", "error", "", "MB", "ms"),
-    ]
-    for name, figures in rows.items():
-        wrong, agreed, nats, calibration = (
-            fmean(row[key] for row in figures) for key in ("errors", "agreement", "NLL", "calibration error")
-        )
-        count, seconds = count_parameters(networks[name]), latency(networks[name], image)
-        cells = (f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}")
-        lines.append(columns(name, *cells, f"{count:,}", f"{4e-6 * count:.2f}", f"{1e3 * seconds:.3f}"))
-    return "\n".join(lines)
-
-
-def _figure(pairs: list[list[float]], difference: PairedDifference, path: Path) -> None:
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    from kdtutor import plots
-
-    with style.context("kdtutor.course"):
-        axes = Figure(figsize=(7.2, 3.2)).subplots(1, 2, width_ratios=(2, 1))
-        plots.paired(*pairs, ("student alone", "student distilled"), difference, "Each line is a seed", axes=axes)
-        axes[0].figure.savefig(path)
 
 
 def _teacher(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from statistics import fmean
 import matplotlib
 import pytest
 
+import kdtutor
 from kdtutor import Dataset, checkpoints, cli, cnn, data, mlp, mnist, predict, strokes, teachers, training
 from kdtutor.metrics import errors
 
@@ -32,10 +33,10 @@ def run(digits, tmp_path, monkeypatch):
     defaults = {"teacher": teacher, "out": tmp_path / "out", "student": "784-10", "seeds": 2, "epochs": 1}
     defaults |= {"device": "cpu", "data": "strokes"}
 
-    def distill(**options):
-        words = [f"--{name.replace('_', '-')}={value}" for name, value in (defaults | options).items()]
+    def distill(words=(), **options):
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in (defaults | options).items()]
         with matplotlib.rc_context():
-            return cli.main(["distill", "--quiet", *words])
+            return cli.main(["distill", "--quiet", *options, *words])
 
     return distill
 
@@ -121,6 +122,29 @@ def _quick_teacher(monkeypatch):
         return train_teacher(*args, **options | {"epochs": 1})
 
     monkeypatch.setattr(teachers, "train_teacher", quick)
+
+
+def test_of_several_settings_the_best_on_the_validation_images_is_taken(run, digits, tmp_path, monkeypatch, capsys):
+    tables = []
+
+    def spy(*args, **settings):
+        tables.append((settings, kdtutor.sweep(*args, **settings)))
+        return tables[-1][1]
+
+    monkeypatch.setattr("kdtutor.pairs.sweep", spy)
+    words = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--epochs", "3"]
+    assert run(words=words) == 0
+    (first, choice), (second, table) = tables
+    assert (first["seeds"], second["seeds"]) == (range(100, 102), range(2))  # other seeds than those of the pairs
+    best = choice.best()
+    record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
+    assert record["choice"]["alpha"] == [0.3, 1.0]
+    assert record["choice"]["temperature"] == [1.0, 50.0]
+    assert record["choice"]["validation errors"] == choice.means("validation_errors").tolist()
+    assert (record["settings"]["temperature"], record["settings"]["alpha"]) == (best["temperature"], best["alpha"])
+    assert [row["errors"] for row in record["runs"]["distilled"]] == table.values("test_errors", alpha=best["alpha"])
+    assert [row["errors"] for row in record["runs"]["alone"]] == table.values("test_errors", alpha=0)
+    assert f"T = {best['temperature']:g}, alpha = {best['alpha']:g}" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_quick_teacher")

@@ -28,6 +28,7 @@ FLOORS = (
     {"stack", "table"},
     {"sweep"},
     {"plots", "exercises", "teachers", "bench", "__init__"},
+    {"pairs"},
     {"cli"},
     {"__main__"},
 )
