@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,10 +28,8 @@ from kdtutor.training import distill, predict
 Sizes = tuple[int, ...]
 Row = dict[str, Any]
 
-T, ALPHA, LR = 5.0, 0.7, 1e-3
+T, ALPHA, LR, EPOCH = 5.0, 0.7, 1e-3, 55_000
 MEAN, DEVIATION = 0.1307, 0.3081  # of MNIST's pixels; scripts on the web normalise with them
-EPOCH = 55_000
-CPU = torch.device("cpu")
 
 
 class Digits(datasets.MNIST):
@@ -101,30 +99,29 @@ def epochs(data: Dataset, quick: bool) -> Iterator[Row]:
     normalised = Split((split.images / 255 - MEAN) / DEVIATION, split.labels)
     teacher = mlp(784, 512, 256, 10, seed=1).eval()
     logits = predict(teacher, normalised)
-    for sizes in ((784, 128, 10), (784, 800, 800, 10)):
-        for batch in (64, 256):
-            number = threads_for(mlp(*sizes), normalised, batch, CPU)
-            runs = {
-                "article's loop": partial(by_loader, sizes, teacher, split, batch, workers=0),
-                "tutorial's, 2 workers": partial(by_loader, sizes, teacher, split, batch, workers=2),
-                "kdtutor.distill": partial(by_kdtutor, sizes, logits, normalised, batch),
-                "its products alone": partial(products, sizes, len(split), batch, number),
+    for sizes, batch in product(((784, 128, 10), (784, 800, 800, 10)), (64, 256)):
+        number = threads_for(mlp(*sizes), normalised, batch, torch.device("cpu"))
+        runs = {
+            "article's loop": partial(by_loader, sizes, teacher, split, batch, workers=0),
+            "tutorial's, 2 workers": partial(by_loader, sizes, teacher, split, batch, workers=2),
+            "kdtutor.distill": partial(by_kdtutor, sizes, logits, normalised, batch),
+            "its products alone": partial(products, sizes, len(split), batch, number),
+        }
+        seconds, losses = in_turns(runs, repeats=2 if quick else 3)
+        middle = {name: median(values) for name, values in seconds.items()}
+        for name, values in seconds.items():
+            yield {
+                "student": _name(sizes),
+                "batch": batch,
+                "loop": name,
+                "threads": number if name in ("kdtutor.distill", "its products alone") else torch.get_num_threads(),
+                "seconds": middle[name] * EPOCH / len(split),
+                "from": values[0] * EPOCH / len(split),
+                "to": values[-1] * EPOCH / len(split),
+                "article's / this": middle["article's loop"] / middle[name],
+                "this / products": middle[name] / middle["its products alone"],
+                "loss": losses[name],
             }
-            seconds, losses = in_turns(runs, repeats=2 if quick else 3)
-            middle = {name: median(values) for name, values in seconds.items()}
-            for name, values in seconds.items():
-                yield {
-                    "student": _name(sizes),
-                    "batch": batch,
-                    "loop": name,
-                    "threads": number if name in ("kdtutor.distill", "its products alone") else torch.get_num_threads(),
-                    "seconds": middle[name] * EPOCH / len(split),
-                    "from": values[0] * EPOCH / len(split),
-                    "to": values[-1] * EPOCH / len(split),
-                    "article's / this": middle["article's loop"] / middle[name],
-                    "this / products": middle[name] / middle["its products alone"],
-                    "loss": losses[name],
-                }
 
 
 def students(data: Dataset, quick: bool) -> Iterator[Row]:
@@ -142,21 +139,21 @@ def students(data: Dataset, quick: bool) -> Iterator[Row]:
         for seed in range(count):
             distill(mlp(*sizes, seed=seed), logits, split, seed=seed, **settings)
 
-    for sizes, counts in (((784, 30, 10), (1, 8, 64)), ((784, 128, 10), (1, 8, 64)), ((784, 800, 800, 10), (1, 2))):
-        for count in counts:
-            alone = min(count, 4)
-            runs = {"sweep": partial(together, sizes, count), "alone": partial(one_by_one, sizes, alone)}
-            seconds, _ = in_turns(runs, repeats=3 if quick else 5)
-            middle = {name: median(values) * 11_000 / len(split) for name, values in seconds.items()}
-            yield {
-                "student": _name(sizes),
-                "students": count,
-                "sweep": count / middle["sweep"],
-                "one by one": alone / middle["alone"],
-                "ratio": count / middle["sweep"] * middle["alone"] / alone,
-                "from": count / seconds["sweep"][-1] * seconds["alone"][0] / alone,
-                "to": count / seconds["sweep"][0] * seconds["alone"][-1] / alone,
-            }
+    cases = [*product(((784, 30, 10), (784, 128, 10)), (1, 8, 64)), *product([(784, 800, 800, 10)], (1, 2))]
+    for sizes, count in cases:
+        alone = min(count, 4)
+        runs = {"sweep": partial(together, sizes, count), "alone": partial(one_by_one, sizes, alone)}
+        seconds, _ = in_turns(runs, repeats=3 if quick else 5)
+        middle = {name: median(values) * 11_000 / len(split) for name, values in seconds.items()}
+        yield {
+            "student": _name(sizes),
+            "students": count,
+            "sweep": count / middle["sweep"],
+            "one by one": alone / middle["alone"],
+            "ratio": count / middle["sweep"] * middle["alone"] / alone,
+            "from": count / seconds["sweep"][-1] * seconds["alone"][0] / alone,
+            "to": count / seconds["sweep"][0] * seconds["alone"][-1] / alone,
+        }
 
 
 def busy(data: Dataset, quick: bool) -> Iterator[Row]:
@@ -180,8 +177,7 @@ def busy(data: Dataset, quick: bool) -> Iterator[Row]:
 
 def growth(data: Dataset, quick: bool) -> Iterator[Row]:
     """Milliseconds of training 784-30-10 on 1,024 images as one number doubles; linear from where `times` stays 2."""
-    few, logits = data.test[:64], torch.randn(EPOCH, 10)
-    settings = {"epochs": 1, "batch_size": 64, "progress": False}
+    few, logits, settings = data.test[:64], torch.randn(EPOCH, 10), {"epochs": 1, "batch_size": 64, "progress": False}
 
     def images(number: int) -> None:
         distill(mlp(784, 30, 10), logits[:number], data.train[:number], **settings)
@@ -216,9 +212,12 @@ print((peak() - before) / 1024)
 
 def process(data: Dataset, quick: bool) -> Iterator[Row]:
     """What a fresh process pays for kdtutor, above `import torch`."""
-    yield {"what": "import, seconds", "value": median(_python(IMPORT) for _ in range(3))}
+    yield {"value": median(_python(IMPORT) for _ in range(3)), "what": "seconds of import kdtutor"}
     if sys.platform == "linux":
-        yield {"what": "peak of loading and training, MB", "value": _python(MEMORY.format(data.name))}
+        yield {
+            "value": _python(MEMORY.format(data.name)),
+            "what": "MB of peak memory, loading the data and training 784-128-10",
+        }
 
 
 def notebooks(data: Dataset, quick: bool) -> Iterator[Row]:
@@ -231,21 +230,25 @@ def notebooks(data: Dataset, quick: bool) -> Iterator[Row]:
 
     for path in sorted(folder.glob("*.ipynb")):
         start = time.perf_counter()
-        NotebookClient(nbformat.read(path, as_version=4), resources={"metadata": {"path": str(folder)}}).execute()
-        yield {"notebook": path.stem, "seconds": time.perf_counter() - start}
+        client = NotebookClient(nbformat.read(path, as_version=4), resources={"metadata": {"path": str(folder)}})
+        client.execute(stderr=subprocess.DEVNULL)  # of the kernel's own warnings
+        yield {"seconds": time.perf_counter() - start, "notebook": path.stem}
 
 
 def show(rows: Iterable[Row]) -> list[Row]:
-    """Print rows as a table, each as soon as it is there."""
+    """Print rows as a table, each as soon as it is there: text to the left, numbers to the right."""
     shown: list[Row] = []
     for row in rows:
-        wide = {name: max(len(name), 30 if isinstance(value, str) else 9) for name, value in row.items()}
         if not shown:
-            print("  ".join(f"{name:>{wide[name]}}" for name in row))
-        cells = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in row.items()}
-        print("  ".join(f"{cells[name]!s:>{wide[name]}}" for name in row), flush=True)
+            print("  ".join(_cell(name, name, value) for name, value in row.items()))
+        cells = (_cell(f"{v:.4g}" if isinstance(v, float) else v, name, v) for name, v in row.items())
+        print("  ".join(cells), flush=True)
         shown.append(row)
     return shown
+
+
+def _cell(text: object, name: str, value: object) -> str:
+    return f"{text:<22}" if isinstance(value, str) else f"{'-' if text is None else text:>{max(len(name), 9)}}"
 
 
 SECTIONS = (epochs, students, busy, growth, process, notebooks)

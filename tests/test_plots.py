@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from kdtutor import History, plots
+from kdtutor import History, Table, plots
 from kdtutor.statistics import paired_difference
 
 
@@ -118,6 +118,21 @@ def test_a_heatmap_writes_its_numbers_and_leaves_nan_blank():
 def test_a_heatmap_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"values must be \(10 rows, 10 columns\), got \("):
         plots.heatmap(torch.zeros(shape), "x", "y", "title")
+
+
+def test_a_sweep_is_a_map_of_means_with_its_settings_at_the_axes():
+    rows = [
+        {"seed": seed, "temperature": t, "alpha": a, "lr": 0.1, "diverged": False, "validation_errors": 10.0 * a + seed}
+        for a, t in ((0.0, None), (0.5, 1.0), (0.5, 4.0))
+        for seed in (0, 2)
+    ]
+    ax = plots.sweep(Table(rows), "title", form="{:.1f}")
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written == {(0, 0): "1.0", (1, 0): "1.0", (0, 1): "6.0", (1, 1): "6.0"}
+    assert (texts(ax.get_xticklabels()), texts(ax.get_yticklabels())) == (["1", "4"], ["0", "0.5"])
+    assert labels(ax) == ("temperature", "alpha", "title")
+    by_rate = plots.sweep(Table(rows), "title", rows="lr", columns="temperature", alpha=0.5)
+    assert (texts(by_rate.get_yticklabels()), labels(by_rate)[1]) == (["0.1"], "lr")
 
 
 def test_curves_are_validation_errors_by_epoch():
