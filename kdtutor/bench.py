@@ -41,10 +41,8 @@ class Digits(datasets.MNIST):
 
 
 def by_loader(sizes: Sizes, teacher: nn.Module, split: Split, batch_size: int, workers: int) -> float:
-    """An epoch as scripts have it: image by image, and the teacher asked in each step. Returns the mean loss.
-
-    The weights and the order of the examples are those of `distill` with seed 0, so that losses can be compared.
-    """
+    """An epoch as scripts have it: image by image, and the teacher asked in each step. Weights and order are those of
+    `by_kdtutor`, and so is the mean loss, which is returned."""
     student = mlp(*sizes, seed=0)
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0)).tolist()
     loader = DataLoader(Digits(split), batch_size=batch_size, sampler=order, num_workers=workers)
