@@ -35,9 +35,16 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("distill", help="train a student alone and distilled over paired seeds, and compare")
     run.set_defaults(command=_distill)
     run.add_argument("--student", type=_sizes, default="784-200-200-10", help="layer sizes (default %(default)s)")
-    several = {"type": float, "nargs": "+"}  # the best on the validation images is chosen, with other seeds
-    run.add_argument("--temperature", **several, default=[4.0], help="T of the soft targets, or several (default 4)")
-    run.add_argument("--alpha", **several, default=[0.9], help="weight of the soft term, or several (default 0.9)")
+    several = {"type": float, "nargs": "+"}
+    run.add_argument(
+        "--temperature",
+        **several,
+        default=[4.0],
+        help="T of the soft targets (default 4); of several, the best on the validation images is taken",
+    )
+    run.add_argument(
+        "--alpha", **several, default=[0.9], help="weight of the soft term, 0 to 1 (default 0.9); as above"
+    )
     run.add_argument("--seeds", type=_count, default=5, help="how many paired seeds (default %(default)s)")
     run.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
     run.add_argument("--batch-size", type=_count, default=128, help="(default %(default)s)")

@@ -24,7 +24,7 @@ from kdtutor.table import Table
 from kdtutor.training import ADAM, distill, predict
 
 CACHE = 2_000_000  # weights in a stack on a CPU; with gradients and Adam's moments 32 MB, about what a cache holds
-MEMORY = 2**29  # bytes of a stack on a CPU, activations included
+MEMORY = 2**29  # bytes of a stack where the free memory isn't known, activations included
 
 Row = dict[str, Any]
 
@@ -73,6 +73,8 @@ def sweep(
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a Dataset (train, validation, test), got {type(data).__name__}")
     probe = student_factory(rows[0]["seed"])
+    if not isinstance(probe, nn.Module):
+        raise TypeError(f"student_factory must return an nn.Module, got {type(probe).__name__}")
     if student_factory(rows[0]["seed"]) is probe:
         raise ValueError("student_factory must build a new network each time, got the same one twice")
     answers = _answers(teacher_logits, probe, data, device, needed=any(row["alpha"] for row in rows))
@@ -176,7 +178,7 @@ def _at_once(student: nn.Module, split: Split, batch_size: int, device: torch.de
     for layer in student:
         x = layer(x)
         values += x.numel()
-    room = MEMORY if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 4
+    room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY
     fit = room // (x.element_size() * (4 * weights + 3 * batch * values))
     return max(1, min(fit, CACHE // weights) if device.type == "cpu" else fit)
 

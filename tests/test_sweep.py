@@ -355,6 +355,8 @@ def test_bad_data_and_factories_are_refused(blobs, blob_data):
     logits = teacher_of(blob_data, 3)["train"]
     with pytest.raises(TypeError, match=r"data must be a Dataset \(train, validation, test\), got Split"):
         sweep(in_double(partial(mlp, 2, 4, 3)), blobs, logits, progress=False)
+    with pytest.raises(TypeError, match="student_factory must return an nn.Module, got NoneType"):
+        sweep(lambda seed: None, blob_data, logits, progress=False)
     student = mlp(2, 4, 3).to(DOUBLE)
     with pytest.raises(ValueError, match="student_factory must build a new network each time"):
         sweep(lambda seed: student, blob_data, logits, progress=False)
