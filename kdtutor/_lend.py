@@ -11,7 +11,6 @@ from torch import Tensor, nn
 # size 256 (26 million) a second thread makes training 1.5 times faster while the machine is quiet, and 3 times slower
 # while something else keeps one core busy, because small products then wait for each other all the time.
 SMALL = 30_000_000
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
@@ -55,40 +54,19 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def threads_for(model: nn.Module, data: object, batch_size: int, device: torch.device, copies: int = 1) -> int:
-    """How many threads serve the model, or so many copies of it, over `data`: one for small work, else all that the
-    process has.
+def threads_for(model: nn.Module, inputs: Tensor | None, batch_size: int, device: torch.device, copies: int = 1) -> int:
+    """How many threads serve the model, or so many copies of it, over `inputs` (N, ...): one for small work, else all
+    that the process has.
 
-    The work is known for a Split and for inputs (N, ...), not for an iterable. It is counted, not timed, so that a run
-    can be repeated to the last bit.
+    The work is known of networks that use each weight once an example: their matrices belong to linear layers, of
+    which the first takes the example as a whole. It is counted, not timed, so that a run can be repeated to the last
+    bit.
     """
-    everything, inputs = torch.get_num_threads(), getattr(data, "images", data)
-    if everything == 1 or device.type != "cpu" or not isinstance(inputs, Tensor) or hasattr(model, "_orig_mod"):
-        return everything  # ("_orig_mod": it is compiled, and would be compiled anew for one example)
-    example = torch.zeros(1, *inputs.shape[1:], dtype=dtype_of(model))
-    work = copies * min(batch_size, len(inputs)) * multiplications(model, example)
-    return 1 if work <= SMALL else everything
-
-
-@torch.no_grad()
-def multiplications(model: nn.Module, inputs: Tensor) -> float:
-    """Those of one forward pass in eval mode, in linear and convolutional layers; infinite if other layers have
-    matrices of weights, whose work isn't known."""
-    counted = [module for module in model.modules() if isinstance(module, LAYERS)]
-    known = {id(parameter) for layer in counted for parameter in layer.parameters()}
-    if any(parameter.dim() > 1 and id(parameter) not in known for parameter in model.parameters()):
-        return math.inf
-    count = 0
-
-    def add(layer: nn.Module, _: tuple, outputs: Tensor) -> None:
-        nonlocal count
-        count += outputs.numel() * layer.weight[0].numel()
-
-    hooks = [layer.register_forward_hook(add) for layer in counted]
-    try:
-        with lent(model, inputs.device, training=False):
-            model(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return count
+    everything = torch.get_num_threads()
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if inputs is None or device.type != "cpu" or not layers or layers[0].in_features != math.prod(inputs.shape[1:]):
+        return everything
+    if sum(parameter.dim() > 1 for parameter in model.parameters()) != len(layers):
+        return everything
+    weights = sum(layer.in_features * layer.out_features for layer in layers)
+    return 1 if copies * min(batch_size, len(inputs)) * weights <= SMALL else everything

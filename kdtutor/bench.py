@@ -98,7 +98,7 @@ def epochs(data: Dataset, quick: bool) -> Iterator[Row]:
     teacher = mlp(784, 512, 256, 10, seed=1).eval()
     logits = predict(teacher, normalised)
     for sizes, batch in product(((784, 128, 10), (784, 800, 800, 10)), (64, 256)):
-        number = threads_for(mlp(*sizes), normalised, batch, torch.device("cpu"))
+        number = threads_for(mlp(*sizes), normalised.images, batch, torch.device("cpu"))
         runs = {
             "article's loop": partial(by_loader, sizes, teacher, split, batch, workers=0),
             "tutorial's, 2 workers": partial(by_loader, sizes, teacher, split, batch, workers=2),
@@ -185,7 +185,14 @@ def growth(data: Dataset, quick: bool) -> Iterator[Row]:
 
     def students(number: int) -> None:
         some, temperatures = Dataset("bench", data.train[:1024], few, few), [1.0 + i for i in range(number)]
-        sweep(lambda seed: mlp(784, 30, 10), some, logits[:1024], seeds=[0], temperature=temperatures, **settings)
+        sweep(
+            lambda seed: mlp(784, 30, 10, seed=seed),
+            some,
+            logits[:1024],
+            seeds=[0],
+            temperature=temperatures,
+            **settings,
+        )
 
     for run, powers in ((images, (6, 15)), (units, (3, 11)), (students, (0, 8))):
         numbers = [2**power for power in range(powers[0], powers[1] + (not quick))]

@@ -42,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[4.0],
         help="T of the soft targets (default 4); of several, the best on the validation images is taken",
     )
-    run.add_argument(
-        "--alpha", **several, default=[0.9], help="weight of the soft term, 0 to 1 (default 0.9); as above"
-    )
+    run.add_argument("--alpha", **several, default=[0.9], help="weight of the soft term (default 0.9); the same")
     run.add_argument("--seeds", type=_count, default=5, help="how many paired seeds (default %(default)s)")
     run.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
     run.add_argument("--batch-size", type=_count, default=128, help="(default %(default)s)")
@@ -60,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     teacher.add_argument("--out", type=Path, default=Path("runs"), help="folder for results (default %(default)s)")
     _common(teacher, epochs=30)
 
-    speed = commands.add_parser("bench", help="measure how fast it all is on this machine, about 8 minutes")
+    speed = commands.add_parser("bench", help="measure how fast it all is on this machine, about 7 minutes")
     speed.set_defaults(command=_bench)
     speed.add_argument("--quick", action="store_true", help="less of it, within a minute, and no notebooks")
     speed.add_argument("--json", type=Path, metavar="FILE", help="write a record, too")

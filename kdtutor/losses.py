@@ -2,7 +2,8 @@
 
 Notation: z_s, z_t are the student's and the teacher's logits, T the temperature, p^T = softmax(z / T). Every function
 takes logits of shape (..., C), classes last, and averages over all the other axes, so a batch (B, C) gives the usual
-'batchmean' and a batch of sequences (B, L, C) a mean over its B * L positions. Losses are in nats.
+'batchmean' and a batch of sequences (B, L, C) a mean over its B * L positions; `kl_by_example` alone is for inner
+loops, and says itself what it takes. Losses are in nats.
 """
 
 import torch

@@ -5,7 +5,6 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +34,13 @@ def run(digits: Dataset, teacher: nn.Module, teacher_name: str, options: Namespa
     """
     start = time.perf_counter()
     answers = {name: predict(teacher, getattr(digits, name), device=options.device) for name in ("train", "test")}
-    choice = _choose(digits, answers, options)
-    table = _students(digits, answers, options, range(options.seeds), {0.0, *options.alpha})
+    temperature, alpha, choice = _choose(digits, answers, options)
+    table = _students(digits, answers, options, range(options.seeds), [temperature], {0.0, alpha})
+    if any(row["diverged"] for row in table.rows):
+        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {options.lr:g}")
     rows, first = {"teacher": [_figures(answers["test"], digits.test.labels)]}, {"teacher": teacher}
-    for name, alpha in {"alone": 0.0, "distilled": options.alpha[0]}.items():
-        found = [i for i, row in enumerate(table.rows) if row["alpha"] == alpha]
+    for name, weight in {"alone": 0.0, "distilled": alpha}.items():
+        found = [i for i, row in enumerate(table.rows) if row["alpha"] == weight]
         rows[name] = [
             {"seed": table.rows[i]["seed"]} | {key: table.rows[i][column] for key, column in COLUMNS.items()}
             for i in found
@@ -50,7 +51,7 @@ def run(digits: Dataset, teacher: nn.Module, teacher_name: str, options: Namespa
     print(_table(rows, first, digits.test))
     print(f"\ntest errors, distilled minus alone: {difference or 'one pair gives no interval, use --seeds 5'}")
     settings = {name: value for name, value in vars(options).items() if name not in ("command", "out", "quiet")}
-    settings |= {"temperature": options.temperature[0], "alpha": options.alpha[0]}
+    settings |= {"temperature": temperature, "alpha": alpha}
     record = {
         "data": digits.name,
         "settings": settings | {"data": digits.name, "teacher": teacher_name},
@@ -69,29 +70,33 @@ def run(digits: Dataset, teacher: nn.Module, teacher_name: str, options: Namespa
     print(f"In {options.out}: {saved}; {record['seconds']} s without the teacher.")
 
 
-def _choose(digits: Dataset, answers: dict[str, Tensor], options: Namespace) -> dict[str, Any] | None:
-    """Of several temperatures and alphas the best on the validation images becomes the only one in `options`. The
-    students by which it is chosen have seeds of their own: the pairs to come are new to it."""
+def _choose(digits: Dataset, answers: dict[str, Tensor], options: Namespace) -> tuple[float, float, dict | None]:
+    """The temperature and alpha of the pairs to come: of several the best on the validation images, for students
+    whose seeds aren't those of the pairs. And what there was to choose from."""
     if len(options.temperature) == len(options.alpha) == 1:
-        return None
-    table = _students(digits, answers, options, range(100, 100 + options.seeds), options.alpha)
-    best = table.best()
-    options.temperature, options.alpha = [best.get("temperature", 1.0)], [best["alpha"]]
-    print(f"{table}\nBest on the validation images: T = {options.temperature[0]:g}, alpha = {options.alpha[0]:g}\n")
+        return options.temperature[0], options.alpha[0], None
+    start = max(100, options.seeds)
+    table = _students(digits, answers, options, range(start, start + options.seeds), options.temperature, options.alpha)
+    best = {"temperature": options.temperature[0]} | table.best()
+    print(f"{table}\nBest on the validation images: T = {best['temperature']:g}, alpha = {best['alpha']:g}\n")
     axes = {name: table.axis(name) for name in ("alpha", "temperature")}
-    return axes | {"validation errors": table.means("validation_errors").tolist()}
+    choice = axes | {"validation errors": table.means("validation_errors").tolist()}
+    return best["temperature"], best["alpha"], choice
 
 
 def _students(
-    digits: Dataset, answers: dict[str, Tensor], options: Namespace, seeds: range, alphas: Iterable[float]
+    digits: Dataset,
+    answers: dict[str, Tensor],
+    options: Namespace,
+    seeds: range,
+    temperature: list[float],
+    alpha: Iterable[float],
 ) -> Table:
-    settings = {name: getattr(options, name) for name in ("temperature", "lr", "epochs", "batch_size", "device")}
-    settings |= {"seeds": seeds, "alpha": sorted(alphas), "progress": not options.quiet}
-    table = sweep(lambda seed: mlp(*options.student, seed=seed), digits, answers, **settings)
+    settings = {name: getattr(options, name) for name in ("lr", "epochs", "batch_size", "device")}
+    settings |= {"temperature": temperature, "alpha": sorted(alpha), "progress": not options.quiet}
+    table = sweep(lambda seed: mlp(*options.student, seed=seed), digits, answers, seeds=seeds, **settings)
     if table.interrupted:
         raise KeyboardInterrupt
-    if any(row["diverged"] for row in table.rows):
-        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {options.lr:g}")
     return table
 
 

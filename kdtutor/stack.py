@@ -16,35 +16,47 @@ from kdtutor.losses import kl_by_example
 from kdtutor.training import linear_decay
 
 POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def stackable(networks: Sequence[nn.Module]) -> bool:
     """Whether a `Stack` computes what these networks compute: they are all the same `nn.Sequential` of layers like
-    those of `models.mlp` and `models.cnn`, without dropout and with nothing frozen."""
-    first = networks[0]
-    if any(type(network) is not nn.Sequential or repr(network) != repr(first) for network in networks):
+    those of `models.mlp` and `models.cnn`, without dropout, hooks, shared or frozen weights."""
+    dtypes = {weight.dtype for network in networks for weight in network.parameters()}
+    return len({repr(network) for network in networks}) == len(dtypes) == 1 and all(map(_plain, networks))
+
+
+def _plain(network: nn.Module) -> bool:
+    layers = list(network.children())
+    kinds = [type(layer) for layer in layers]
+    if (
+        type(network) is not nn.Sequential
+        or kinds.count(nn.Flatten) != 1
+        or nn.Linear in kinds[: kinds.index(nn.Flatten)]
+    ):
         return False
-    layers, weights = list(first.children()), [weight for network in networks for weight in network.parameters()]
+    weights = dict(network.named_parameters(remove_duplicate=False))
+    weighted = [name for name, layer in network.named_children() if type(layer) in (nn.Linear, nn.Conv2d)]
     return (
-        bool(weights)
-        and len({*layers}) == len(first)
-        and type(layers[0]) in (nn.Flatten, nn.Conv2d)
-        and sum(type(layer) is nn.Flatten for layer in layers) == 1
+        kinds[0] in (nn.Flatten, nn.Conv2d)
+        and nn.Linear not in kinds[: kinds.index(nn.Flatten)]
         and all(map(_known, layers))
-        and all(weight.requires_grad and weight.dtype == weights[0].dtype for weight in weights)
+        and [*weights] == [f"{name}.{part}" for name in weighted for part in ("weight", "bias")]
+        and len({*map(id, weights.values())}) == len(weights) > 0
+        and all(weight.requires_grad and not weight._backward_hooks for weight in weights.values())
+        and not any(getattr(module, hooks) for module in network.modules() for hooks in HOOKS)
     )
 
 
 def _known(layer: nn.Module) -> bool:
-    kind = type(layer)
-    if kind in (nn.Linear, nn.Conv2d):
-        plain = getattr(layer, "groups", 1) == 1 and getattr(layer, "padding_mode", "zeros") == "zeros"
-        return plain and layer.bias is not None
-    if kind is nn.Flatten:
-        return (layer.start_dim, layer.end_dim) == (1, -1)
-    if kind is nn.MaxPool2d:
-        return not layer.return_indices
-    return kind in POINTWISE and not getattr(layer, "p", 0)
+    match type(layer):
+        case nn.Conv2d:
+            return layer.groups == 1 and layer.padding_mode == "zeros"
+        case nn.Flatten:
+            return (layer.start_dim, layer.end_dim) == (1, -1)
+        case nn.MaxPool2d:
+            return not layer.return_indices
+    return type(layer) is nn.Linear or (type(layer) in POINTWISE and not getattr(layer, "p", 0))
 
 
 class Stack:

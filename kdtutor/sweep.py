@@ -1,12 +1,12 @@
 """Many students at once: every combination of seed, temperature, alpha and learning rate.
 
-Small students are trained together in one batched computation (`kdtutor.stack`), large ones one by one. Either way the
-results are those of `training.distill` with the same seed, up to rounding.
+Small students are trained together in one batched computation (`kdtutor.stack`), large ones one by one. Either way they
+are those of `training.distill` with the same seed, up to rounding (which may, over many steps, come to a few errors).
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from numbers import Real
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdtutor import metrics
 from kdtutor._check import check_count, check_fraction, check_labels, check_logits, check_positive, check_seed, shape
-from kdtutor._lend import SMALL, dtype_of, multiplications, pick_device, threads, threads_for
-from kdtutor.data import Dataset, Split
+from kdtutor._lend import SMALL, pick_device, threads, threads_for
+from kdtutor.data import Dataset
 from kdtutor.models import count_parameters
 from kdtutor.stack import Stack, distill_stack, stackable
-from kdtutor.table import Table
+from kdtutor.table import Table, figures
 from kdtutor.training import ADAM, distill, predict
 
 CACHE = 2_000_000  # weights in a stack on a CPU; with gradients and Adam's moments 32 MB, about what a cache holds
@@ -51,7 +50,7 @@ def sweep(
         student_factory: student_factory(seed) -> a new network, its weights drawn from the seed, such as
             `lambda seed: mlp(784, 128, 10, seed=seed)`.
         teacher_logits: (N, C), a row a row of `data.train`; or a dict with those of "train" and of "validation" and
-            "test" too, which agreement needs; or the teacher, who is asked for all three; None if alpha is 0.
+            "test" too, which agreement needs; or the teacher, who is asked for all three. None if alpha is 0.
         seeds: of the weights and of the order of examples, as in `distill`; students of one seed are paired.
         temperature, alpha, lr: a number, or several. At alpha = 0 (the student alone) temperature plays no part:
             there is one such student for each seed and lr.
@@ -72,13 +71,9 @@ def sweep(
     check_count("batch_size", batch_size)
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a Dataset (train, validation, test), got {type(data).__name__}")
-    probe = student_factory(rows[0]["seed"])
-    if not isinstance(probe, nn.Module):
-        raise TypeError(f"student_factory must return an nn.Module, got {type(probe).__name__}")
-    if student_factory(rows[0]["seed"]) is probe:
-        raise ValueError("student_factory must build a new network each time, got the same one twice")
+    probe = _probe(student_factory, rows[0]["seed"])
     answers = _answers(teacher_logits, probe, data, device, needed=any(row["alpha"] for row in rows))
-    at_once = _at_once(probe, data.train, batch_size, device) if at_once is None else at_once
+    at_once = _at_once(probe, data, batch_size, device) if at_once is None else at_once
     check_count("at_once", at_once)
     fitting = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer}
     students: list[nn.Module | None] = [None] * len(rows)
@@ -90,9 +85,8 @@ def sweep(
                 some = [student_factory(row["seed"]) for row in some_rows]
                 train = _together if len(some) > 1 and stackable(some) else _one_by_one
                 logits = train(some, some_rows, data, answers["train"], device, bar, **fitting)
-                for row, held_out in zip(some_rows, logits, strict=True):
-                    row |= _figures(held_out, data, answers, row["diverged"])
-                for i, student in zip(places, some, strict=True):
+                for i, student, held_out in zip(places, some, logits, strict=True):
+                    rows[i] |= figures(held_out, data, answers, rows[i]["diverged"])
                     students[i] = student
         except KeyboardInterrupt:
             interrupted = True
@@ -100,18 +94,37 @@ def sweep(
     return Table([rows[i] for i in done], [students[i] for i in done], time.perf_counter() - start, interrupted)
 
 
+def _probe(student_factory: Callable[[int], nn.Module], seed: int) -> nn.Module:
+    """A student, after a check that the factory makes new ones and draws their weights from the seed."""
+    if isinstance(student_factory, nn.Module) or not callable(student_factory):
+        kind = type(student_factory).__name__
+        raise TypeError(f"student_factory must be a function that makes a network from a seed, got {kind}")
+    one, other = student_factory(seed), student_factory(seed)
+    if not isinstance(one, nn.Module):
+        raise TypeError(f"student_factory must return an nn.Module, got {type(one).__name__}")
+    if {*one.modules()} & {*other.modules()}:
+        raise ValueError("student_factory must build a new network each time, got one module twice")
+    twin = other.state_dict()
+    if not all(torch.equal(value, twin[name]) for name, value in one.state_dict().items()):
+        raise ValueError(f"student_factory must draw the weights from the seed, got two networks for seed {seed}")
+    return one
+
+
 def _rows(seeds: object, temperature: object, alpha: object, lr: object) -> list[Row]:
     """A row for each student to come; the seeds of a combination of settings side by side."""
     lists = {"seeds": seeds, "temperature": temperature, "alpha": alpha, "lr": lr}
     checks = (lambda _, seed: check_seed(seed), check_positive, check_fraction, check_positive)
     for (name, values), check in zip(lists.items(), checks, strict=True):
-        if isinstance(values, Real) and name == "seeds":
-            raise TypeError(f"seeds must be a sequence of seeds, such as range({values}), got {values}")
-        values = lists[name] = [values] if isinstance(values, Real) else list(values)
+        single = isinstance(values, Real)
+        if (single and name == "seeds") or not (single or isinstance(values, Iterable)):
+            allowed = "several seeds, such as range(5)" if name == "seeds" else "a number or several"
+            raise TypeError(f"{name} must be {allowed}, got {values!r}")
+        values = [values] if single else list(values)
         for value in values:
             check(name, value)
         if not values or len({*values}) < len(values):
             raise ValueError(f"{name} must hold at least one value, and none twice, got {values}")
+        lists[name] = [int(value) if name == "seeds" else float(value) for value in values]
     seeds, temperatures, alphas, rates = lists.values()
     soft = [(None, 0.0)] * (0 in alphas) + [(t, a) for a, t in product(alphas, temperatures) if a]
     return [
@@ -122,7 +135,7 @@ def _rows(seeds: object, temperature: object, alpha: object, lr: object) -> list
 
 def _chunks(rows: list[Row], at_once: int) -> list[list[int]]:
     """Places of rows to train together: of one lr, and the same settings for each seed, seed by seed. The first seeds
-    come first, so that what an interrupted sweep leaves is paired."""
+    come first, so that an interrupted sweep leaves as many complete pairs as it can."""
     seeds = len({row["seed"] for row in rows})
     first = list(range(0, len(rows), seeds))  # where each combination of settings begins
     chunks = []
@@ -147,7 +160,9 @@ def _answers(
     classes = predict(student, data.train[:1], device=device).shape[-1]
     if isinstance(teacher, nn.Module):
         teacher = {name: predict(teacher, split, device=device) for name, split in splits.items()}
-    if teacher is None and not needed:
+    if teacher is None:
+        if needed:
+            raise ValueError("teacher_logits must be given unless alpha is 0, got None")
         teacher = torch.zeros(len(data.train), classes)
     answers = dict(teacher) if isinstance(teacher, Mapping) else {"train": teacher}
     if "train" not in answers or {*answers} - {*splits}:
@@ -159,27 +174,31 @@ def _answers(
                 f"teacher_logits must be ({len(splits[name])}, {classes}) for {name}, a row an example and a column a "
                 f"class of the student, got {shape(logits)}"
             )
+        if not (logits < math.inf).all():
+            raise ValueError(f"teacher_logits must not hold NaN or +inf, and those for {name} do")
         check_labels(splits[name].labels, logits)
-    return answers
+    return {name: logits.detach().cpu() for name, logits in answers.items()}
 
 
 @torch.no_grad()
-def _at_once(student: nn.Module, split: Split, batch_size: int, device: torch.device) -> int:
+def _at_once(student: nn.Module, data: Dataset, batch_size: int, device: torch.device) -> int:
     """How many such students to train together, see `sweep`."""
     if not stackable([student]):
         return 1
-    x = torch.zeros(1, *split.images.shape[1:], dtype=dtype_of(student))
-    weights, batch = count_parameters(student), min(batch_size, len(split))
+    weight = next(student.parameters())
+    x = torch.zeros(1, *data.train.images.shape[1:], dtype=weight.dtype, device=weight.device)
+    weights, batch = count_parameters(student), min(batch_size, len(data.train))
     if device.type == "cpu":
         convolutions = any(isinstance(layer, nn.Conv2d) for layer in student)  # 0.6 to 1.1 times one by one
-        if convolutions or batch * multiplications(student, x) > SMALL:
+        if convolutions or batch * weights > SMALL:
             return 1
-    values = x.numel()
+    values = x.numel()  # of one example, all layers together
     for layer in student:
         x = layer(x)
         values += x.numel()
     room = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else MEMORY
-    fit = room // (x.element_size() * (4 * weights + 3 * batch * values))
+    held_out = 2 * x.numel() * (len(data.validation) + len(data.test))  # logits, and a copy
+    fit = room // (x.element_size() * (4 * weights + 3 * batch * values + held_out))
     return max(1, min(fit, CACHE // weights) if device.type == "cpu" else fit)
 
 
@@ -194,7 +213,7 @@ def _together(
 ) -> Iterator[dict[str, Tensor]]:
     """Train all in one computation; each one's logits on the held-out splits."""
     stack = Stack(students, device)
-    with threads(threads_for(students[0], data.train, fitting["batch_size"], device, copies=len(rows))):
+    with threads(threads_for(students[0], data.train.images, fitting["batch_size"], device, len(rows))):
         finite = distill_stack(
             stack,
             targets,
@@ -234,19 +253,3 @@ def _one_by_one(
         bar.update(fitting["epochs"])
         splits = {"validation": data.validation, "test": data.test}
         yield {name: predict(student, split, device=device) for name, split in splits.items()}
-
-
-def _figures(held_out: dict[str, Tensor], data: Dataset, answers: dict[str, Tensor], diverged: bool) -> Row:
-    """What a row says besides its settings."""
-    row: Row = {"diverged": diverged or not all(logits.isfinite().all() for logits in held_out.values())}
-    for name, logits in held_out.items():
-        labels = getattr(data, name).labels
-        figures = {
-            "errors": metrics.errors(logits, labels),
-            "nll": metrics.nll(logits, labels),
-            "calibration_error": metrics.calibration_error(logits, labels),
-        }
-        if name in answers:
-            figures["agreement"] = metrics.agreement(logits, answers[name])
-        row |= {f"{name}_{figure}": math.nan if row["diverged"] else value for figure, value in figures.items()}
-    return row

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdtutor import metrics
 from kdtutor._files import write
+from kdtutor.data import Dataset
 from kdtutor.statistics import PairedDifference, paired_difference
 
 SETTINGS = ("temperature", "alpha", "lr")
@@ -57,7 +59,9 @@ class Table:
         return paired_difference(self.values(figure, **a), self.values(figure, **b))
 
     def axis(self, setting: str) -> list[float]:
-        """The values of a setting, in increasing order."""
+        """The values of temperature, alpha or lr, in increasing order."""
+        if setting not in SETTINGS:
+            raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, got {setting!r}")
         return sorted({row[setting] for row in self.rows} - {None})
 
     def means(self, figure: str, rows: str = "alpha", columns: str = "temperature", **settings: float) -> Tensor:
@@ -69,12 +73,18 @@ class Table:
         return torch.tensor(cells, dtype=torch.float64)
 
     def best(self, figure: str = "validation_errors") -> dict[str, float]:
-        """The settings with the lowest mean over seeds, among those at which no student diverged."""
+        """The settings with the lowest mean over seeds (of agreement, the highest), among those at which no student
+        diverged. Raises ValueError if there are none, and for a sweep that was interrupted."""
+        if self.interrupted:
+            raise ValueError("best must have all students of the sweep, and it was interrupted")
+        if not self.rows or figure not in self.rows[0]:
+            raise ValueError(f"figure must be a column of the table, such as validation_errors, got {figure!r}")
         means = {key: fmean(row[figure] for row in rows) for key, rows in self._groups().items()}
         means = {key: mean for key, mean in means.items() if math.isfinite(mean)}
         if not means:
-            raise ValueError(f"best must have settings to choose from at which no student diverged, got {self!r}")
-        best = zip(SETTINGS, min(means, key=means.__getitem__), strict=True)
+            raise ValueError("best must have settings at which no student diverged, and at all of them some did")
+        choose = max if figure.endswith("agreement") else min
+        best = zip(SETTINGS, choose(means, key=means.__getitem__), strict=True)
         return {name: value for name, value in best if value is not None}
 
     def to_csv(self, path: str | Path) -> None:
@@ -104,6 +114,24 @@ class Table:
             lines += [line(soft, f"{alpha:g}", f"{lr:g}", len(rows), len(rows) - len(sound) or "-", *cells)]
         lines += [f"Validation figures of {len(self.rows)} students, mean ± standard deviation over seeds."]
         return "\n".join(lines + ["interrupted"] * self.interrupted)
+
+
+def figures(
+    held_out: Mapping[str, Tensor], data: Dataset, answers: Mapping[str, Tensor], diverged: bool
+) -> dict[str, Any]:
+    """What a row of a `Table` says besides its settings, from a student's and its teacher's logits by split."""
+    row: dict[str, Any] = {"diverged": diverged or not all(logits.isfinite().all() for logits in held_out.values())}
+    for name, logits in held_out.items():
+        labels = getattr(data, name).labels.cpu()
+        found = {
+            "errors": metrics.errors(logits, labels),
+            "nll": metrics.nll(logits, labels),
+            "calibration_error": metrics.calibration_error(logits, labels),
+        }
+        if name in answers:
+            found["agreement"] = metrics.agreement(logits, answers[name])
+        row |= {f"{name}_{figure}": math.nan if row["diverged"] else value for figure, value in found.items()}
+    return row
 
 
 def _has(row: Mapping[str, Any], name: str, value: float) -> bool:

@@ -152,8 +152,8 @@ def fit(
             uint8; the generator lives on the CPU.
         seed: of the order of examples (a DataLoader's, too, unless it has a generator), augmentation and dropout; not
             of the initial weights.
-        device: where to compute; None takes a GPU if there is one. On a CPU, small work runs on one thread, for this
-            call only: a second one gains little there, and costs much as soon as another process wants a core.
+        device: where to compute; None takes a GPU if there is one. On a CPU small work runs on one thread, for this
+            call only: a second gains less there than it costs as soon as another process wants a core.
         progress: whether to show a bar, one step an epoch.
 
     Ctrl-C or the stop button ends training; the model and the history stay as they stand, marked `interrupted`.
@@ -167,8 +167,8 @@ def fit(
         raise ValueError("augment needs a Split; an iterable augments its own batches")
     device, history, start = pick_device(device), History(), time.perf_counter()
     generator = torch.Generator().manual_seed(int(seed))
-    counted = data if augment is None else None  # augmentation is work of its own
-    with seeded(seed, device), lent(model, device, True), threads(threads_for(model, counted, batch_size, device)):
+    inputs = data.images if isinstance(data, Split) and augment is None else None  # augmentation is work of its own
+    with seeded(seed, device), lent(model, device, True), threads(threads_for(model, inputs, batch_size, device)):
         optimizer = optimizer(model.parameters(), lr=lr)
         schedule = linear_decay(optimizer, epochs)
         try:
@@ -223,8 +223,8 @@ def _epoch(
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None = None) -> tuple[float, float]:
     """Mean cross-entropy at T = 1 (nats) and errors per 10,000 of `model` over `data`, in eval mode."""
-    device = pick_device(device)
-    with lent(model, device, training=False), threads(threads_for(model, data, 256, device)):
+    device, images = pick_device(device), data.images if isinstance(data, Split) else None
+    with lent(model, device, training=False), threads(threads_for(model, images, 256, device)):
         return _epoch(model, batches(data, 256, device), _hard)
 
 
@@ -237,11 +237,12 @@ def predict(
     an order of its own: `evaluate` measures on it.)"""
     check_count("batch_size", batch_size)
     device, dtype = pick_device(device), dtype_of(model)
-    if isinstance(data, Tensor):
-        inputs = (part.to(device) for part in data.split(batch_size) if len(part))
-    else:
+    whole = data if isinstance(data, Tensor) else data.images if isinstance(data, Split) else None
+    if whole is None:
         inputs = (part for part, _, _ in batches(data, batch_size, device))
-    with lent(model, device, training=False), threads(threads_for(model, data, batch_size, device)):
+    else:
+        inputs = (part.to(device) for part in whole.split(batch_size) if len(part))
+    with lent(model, device, training=False), threads(threads_for(model, whole, batch_size, device)):
         logits = [model(as_input(part, dtype)).cpu() for part in inputs]
     if not logits:
         raise ValueError("data must give at least one batch of (inputs, labels), got none")

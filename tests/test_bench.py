@@ -1,6 +1,7 @@
 """The benchmark's sides compute the same, and its rows say what was timed. No test here depends on a time."""
 
 import json
+import sys
 from itertools import pairwise
 
 import pytest
@@ -138,11 +139,11 @@ def test_busy_starts_and_stops_another_process(digits, monkeypatch):
     assert not any(process.running for process in processes)
 
 
-def test_a_process_is_measured_above_torch(digits, monkeypatch):
-    monkeypatch.setattr(bench, "_python", lambda code: compile(code, "code", "exec") and len(code))
+def test_a_process_is_measured_above_torch(digits):
     rows = list(bench.process(digits, quick=True))
-    assert rows[0]["what"] == "seconds of import kdtutor"
-    assert all(row["value"] > 0 for row in rows)
+    assert 0 < rows[0]["value"] < 5
+    if sys.platform == "linux":
+        assert 30 < rows[1]["value"] < 700  # MB: the training images alone are 43
 
 
 def test_rows_are_shown_as_they_come(capsys):

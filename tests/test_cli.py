@@ -136,6 +136,7 @@ def test_of_several_settings_the_best_on_the_validation_images_is_taken(run, dig
     assert run(words=words) == 0
     (first, choice), (second, table) = tables
     assert (first["seeds"], second["seeds"]) == (range(100, 102), range(2))  # other seeds than those of the pairs
+    assert second["temperature"] == [choice.best()["temperature"]]
     best = choice.best()
     record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
     assert record["choice"]["alpha"] == [0.3, 1.0]

@@ -1,6 +1,6 @@
 """Threads by the work; what else `_lend` does is tested where it serves, in test_training and test_metrics."""
 
-import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdtutor import Dataset, cnn, distill, evaluate, mlp, predict, sweep, train
-from kdtutor._lend import SMALL, multiplications, threads
+from kdtutor._lend import SMALL, threads, threads_for
 from kdtutor.losses import kl_by_example
 
 
@@ -122,31 +122,53 @@ def test_a_stack_takes_threads_by_the_work_of_all_its_students(images, monkeypat
     assert torch.get_num_threads() == 2
 
 
+CPU = torch.device("cpu")
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("sizes", [(784, 128, 10), (7, 5, 4, 3)])
+def test_the_work_is_counted_as_torch_counts_it(sizes, monkeypatch):
+    """Where the limit is the very count of a batch's forward pass, one thread; just below it, two."""
+    model, inputs = mlp(*sizes), torch.rand(16, sizes[0])
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(inputs)
+    for limit, expected in ((counter.get_total_flops() // 2, 1), (counter.get_total_flops() // 2 - 1, 2)):
+        monkeypatch.setattr("kdtutor._lend.SMALL", limit)
+        assert threads_for(model, inputs, 100, CPU) == expected
+        assert threads_for(model, inputs[:8], 100, CPU, copies=2) == expected
+        assert threads_for(model, torch.rand(100, sizes[0]), 16, CPU) == expected
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(
     ("model", "shape"),
     [
-        (mlp(784, 128, 10), (3, 1, 28, 28)),
-        (cnn(), (2, 1, 28, 28)),
-        (nn.Sequential(nn.Conv1d(4, 6, 3, groups=2, stride=2), nn.Flatten(), nn.Linear(6 * 4, 3)), (5, 4, 10)),
-        (nn.Linear(7, 2), (5, 9, 7)),
+        (cnn(2, 4), (1, 28, 28)),  # a convolution uses its weights many times
+        (nn.Linear(7, 2), (9, 7)),  # so does a linear layer over a sequence
+        (nn.LSTM(4, 3), (4,)),
+        (nn.TransformerEncoderLayer(4, 1), (4,)),
+        (nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)), (2,)),
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), (2,)),
+        (nn.Identity(), (4,)),
     ],
 )
-def test_multiplications_are_those_that_torch_counts(model, shape):
-    inputs = torch.rand(shape)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(inputs)
-    assert multiplications(model, inputs) == counter.get_total_flops() / 2
+def test_the_work_of_other_networks_is_taken_for_large(model, shape):
+    assert threads_for(model, torch.zeros(3, *shape), 1, CPU) == 2
 
 
-@pytest.mark.parametrize("model", [nn.LSTM(4, 3), nn.TransformerEncoderLayer(4, 1), nn.Bilinear(2, 3, 4)])
-def test_the_work_of_other_layers_is_taken_for_large(model):
-    assert multiplications(model, torch.rand(1, 1, 4)) == math.inf
+@pytest.mark.usefixtures("two_threads")
+def test_a_sweep_that_fails_leaves_the_setting_as_it_was(images):
+    class Stop(torch.optim.SGD):
+        def step(self):
+            assert torch.get_num_threads() == 1
+            raise self.error
 
-
-def test_counting_leaves_the_model_as_it_was(frozen):
-    state = {name: value.clone() for name, value in frozen.state_dict().items()}
-    modes = [module.training for module in frozen.modules()]
-    assert multiplications(frozen, torch.rand(2, 3)) == 24
-    assert modes == [module.training for module in frozen.modules()]
-    assert all(torch.equal(value, state[name]) for name, value in frozen.state_dict().items())
-    assert not any(module._forward_hooks for module in frozen.modules())
+    data = Dataset("images", images, images, images)
+    run = partial(sweep, lambda seed: mlp(784, 5, 10, seed=seed), data, torch.zeros(200, 10), seeds=[0, 1])
+    Stop.error = KeyboardInterrupt
+    assert run(optimizer=Stop, progress=False).interrupted
+    assert torch.get_num_threads() == 2
+    Stop.error = RuntimeError
+    with pytest.raises(RuntimeError):
+        run(optimizer=Stop, progress=False)
+    assert torch.get_num_threads() == 2

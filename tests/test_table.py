@@ -91,6 +91,21 @@ def test_the_best_has_the_lowest_mean_and_no_diverged_student(table):
         Table(ROWS[6:8]).best()
 
 
+def test_of_agreement_the_best_is_the_highest():
+    rows = [row(0, t, 0.5, t) | {"validation_agreement": a} for t, a in ((1.0, 0.9), (2.0, 0.95), (4.0, 0.8))]
+    assert Table(rows).best("validation_agreement")["temperature"] == 2.0
+
+
+def test_what_is_not_there_is_refused(table):
+    with pytest.raises(ValueError, match="figure must be a column of the table, .* got 'errors'"):
+        table.best("errors")
+    with pytest.raises(ValueError, match="setting must be one of temperature, alpha, lr, got 'T'"):
+        table.axis("T")
+    table.interrupted = True
+    with pytest.raises(ValueError, match="must have all students of the sweep, and it was interrupted"):
+        table.best()
+
+
 def test_csv_holds_every_row_to_the_last_digit(table, tmp_path):
     table.rows = [{**ROWS[0], "validation_nll": 1 / 3}, *ROWS[1:]]
     table.to_csv(tmp_path / "new" / "sweep.csv")
