@@ -184,15 +184,8 @@ def growth(data: Dataset, quick: bool) -> Iterator[Row]:
         distill(mlp(784, number, 10), logits[:1024], data.train[:1024], **settings)
 
     def students(number: int) -> None:
-        some, temperatures = Dataset("bench", data.train[:1024], few, few), [1.0 + i for i in range(number)]
-        sweep(
-            lambda seed: mlp(784, 30, 10, seed=seed),
-            some,
-            logits[:1024],
-            seeds=[0],
-            temperature=temperatures,
-            **settings,
-        )
+        some, soft = Dataset("bench", data.train[:1024], few, few), {"temperature": [1.0 + i for i in range(number)]}
+        sweep(lambda seed: mlp(784, 30, 10, seed=seed), some, logits[:1024], seeds=[0], **soft, **settings)
 
     for run, powers in ((images, (6, 15)), (units, (3, 11)), (students, (0, 8))):
         numbers = [2**power for power in range(powers[0], powers[1] + (not quick))]

@@ -97,7 +97,7 @@ def test_of_agreement_the_best_is_the_highest():
 
 
 def test_what_is_not_there_is_refused(table):
-    with pytest.raises(ValueError, match="figure must be a column of the table, .* got 'errors'"):
+    with pytest.raises(ValueError, match=r"figure must be a column of the table, .* got 'errors'"):
         table.best("errors")
     with pytest.raises(ValueError, match="setting must be one of temperature, alpha, lr, got 'T'"):
         table.axis("T")
