@@ -537,7 +537,9 @@ def test_the_progress_bar_can_be_turned_off(blobs, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_progress_bar_shows_the_latest_figures_on_stderr(blobs, capsys):
+def test_the_progress_bar_shows_the_latest_figures_on_stderr(blobs, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # of a narrow terminal the bar would fill what there is
+    monkeypatch.setenv("LINES", "50")
     history = train(network(0), blobs, validation=blobs, **QUICK | {"progress": True})
     shown = capsys.readouterr()
     assert shown.out == ""
