@@ -223,6 +223,20 @@ def test_a_student_that_diverges_in_the_last_step_is_marked(blob_data):
         assert [row["diverged"] for row in table.rows] == [True, True]
 
 
+def test_an_infinite_loss_marks_a_student_whose_weights_stay_finite(blob_data):
+    def factory(seed):
+        student = mlp(2, 8, 3, seed=seed).to(DOUBLE)
+        student[3].weight.data *= 1e300 if seed == 1 else 1
+        return student
+
+    logits = teacher_of(blob_data, 3)["train"]
+    for at_once in (1, 2):
+        table = sweep(factory, blob_data, logits, seeds=[0, 1], alpha=1, temperature=1e10, lr=1e-30, epochs=1,
+                      optimizer=SGD, at_once=at_once, progress=False)  # fmt: skip
+        assert [row["diverged"] for row in table.rows] == [False, True]
+        assert all(weight.isfinite().all() for weight in table.students[1].parameters())
+
+
 def test_agreement_is_measured_where_the_teachers_answers_are_known(blob_data):
     factory, logits = partial(mlp, 2, 8, 3), teacher_of(blob_data, 3)
     run = partial(sweep, lambda seed: factory(seed=seed).to(DOUBLE), blob_data, seeds=[0, 1], epochs=1, progress=False)
