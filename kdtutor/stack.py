@@ -29,11 +29,7 @@ def stackable(networks: Sequence[nn.Module]) -> bool:
 def _plain(network: nn.Module) -> bool:
     layers = list(network.children())
     kinds = [type(layer) for layer in layers]
-    if (
-        type(network) is not nn.Sequential
-        or kinds.count(nn.Flatten) != 1
-        or nn.Linear in kinds[: kinds.index(nn.Flatten)]
-    ):
+    if type(network) is not nn.Sequential or kinds.count(nn.Flatten) != 1:
         return False
     weights = dict(network.named_parameters(remove_duplicate=False))
     weighted = [name for name, layer in network.named_children() if type(layer) in (nn.Linear, nn.Conv2d)]
