@@ -189,7 +189,7 @@ def _at_once(student: nn.Module, data: Dataset, batch_size: int, device: torch.d
     x = torch.zeros(1, *data.train.images.shape[1:], dtype=weight.dtype, device=weight.device)
     weights, batch = count_parameters(student), min(batch_size, len(data.train))
     if device.type == "cpu":
-        convolutions = any(isinstance(layer, nn.Conv2d) for layer in student)  # 0.6 to 1.1 times one by one
+        convolutions = any(isinstance(layer, nn.Conv2d) for layer in student)  # cnn(): 0.6 to 1.0 times one by one
         if convolutions or batch * weights > SMALL:
             return 1
     values = x.numel()  # of one example, all layers together
