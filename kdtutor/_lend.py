@@ -54,19 +54,24 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def threads_for(model: nn.Module, inputs: Tensor | None, batch_size: int, device: torch.device, copies: int = 1) -> int:
-    """How many threads serve the model, or so many copies of it, over `inputs` (N, ...): one for small work, else all
-    that the process has.
+def small(model: nn.Module, inputs: Tensor, batch_size: int, copies: int = 1) -> bool:
+    """Whether a batch of `inputs` (N, ...) is known to be little work for the model, or for so many copies of it.
 
     The work is known of networks that use each weight once an example: their matrices belong to linear layers, of
     which the first takes the example as a whole. It is counted, not timed, so that a run can be repeated to the last
     bit.
     """
-    everything = torch.get_num_threads()
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if inputs is None or device.type != "cpu" or not layers or layers[0].in_features != math.prod(inputs.shape[1:]):
-        return everything
+    if not layers or layers[0].in_features != math.prod(inputs.shape[1:]):
+        return False
     if sum(parameter.dim() > 1 for parameter in model.parameters()) != len(layers):
-        return everything
+        return False
     weights = sum(layer.in_features * layer.out_features for layer in layers)
-    return 1 if copies * min(batch_size, len(inputs)) * weights <= SMALL else everything
+    return copies * min(batch_size, len(inputs)) * weights <= SMALL
+
+
+def threads_for(model: nn.Module, inputs: Tensor | None, batch_size: int, device: torch.device, copies: int = 1) -> int:
+    """How many threads serve the model over `inputs`: one for `small` work on a CPU, else all that the process has.
+    Of inputs that are None nothing is known."""
+    known_small = inputs is not None and device.type == "cpu" and small(model, inputs, batch_size, copies)
+    return 1 if known_small else torch.get_num_threads()

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from kdtutor import checkpoints
 from kdtutor._record import versions, write_json
 from kdtutor.data import Dataset, Split, as_input
-from kdtutor.metrics import calibration_error, errors, latency, nll
+from kdtutor.metrics import latency
 from kdtutor.models import count_parameters, mlp
 from kdtutor.statistics import PairedDifference, paired_difference
 from kdtutor.sweep import sweep
-from kdtutor.table import Table
+from kdtutor.table import Table, figures
 from kdtutor.training import predict
 
 COLUMNS = {  # of a record's figures
@@ -38,7 +38,8 @@ def run(digits: Dataset, teacher: nn.Module, teacher_name: str, options: Namespa
     table = _students(digits, answers, options, range(options.seeds), [temperature], {0.0, alpha})
     if any(row["diverged"] for row in table.rows):
         raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {options.lr:g}")
-    rows, first = {"teacher": [_figures(answers["test"], digits.test.labels)]}, {"teacher": teacher}
+    own = figures({"test": answers["test"]}, digits, answers, diverged=False)
+    rows, first = {"teacher": [{key: own[column] for key, column in COLUMNS.items()}]}, {"teacher": teacher}
     for name, weight in {"alone": 0.0, "distilled": alpha}.items():
         found = [i for i, row in enumerate(table.rows) if row["alpha"] == weight]
         rows[name] = [
@@ -100,16 +101,6 @@ def _students(
     return table
 
 
-def _figures(answers: Tensor, labels: Tensor) -> dict[str, float]:
-    """The teacher's own."""
-    return {
-        "errors": errors(answers, labels),
-        "NLL": nll(answers, labels),
-        "agreement": 1.0,
-        "calibration error": calibration_error(answers, labels),
-    }
-
-
 def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: Split) -> str:
     """A line a model: means over its seeds, and what its network costs (float32, one image on the CPU)."""
     image = as_input(test.images[:1], torch.float32)
@@ -118,9 +109,9 @@ def _table(rows: dict[str, list[dict]], networks: dict[str, nn.Module], test: Sp
         columns("", "errors of", "agreement", "NLL", "calibration", "parameters", "size", "one image"),
         columns("", "10,000", "%", "nats", "error", "", "MB", "ms"),
     ]
-    for name, figures in rows.items():
+    for name, runs in rows.items():
         wrong, agreed, nats, calibration = (
-            fmean(row[key] for row in figures) for key in ("errors", "agreement", "NLL", "calibration error")
+            fmean(row[key] for row in runs) for key in ("errors", "agreement", "NLL", "calibration error")
         )
         count, seconds = count_parameters(networks[name]), latency(networks[name], image)
         cells = (f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}")

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdtutor._lend import dtype_of
 from kdtutor.data import Split, as_input
 from kdtutor.losses import kl_by_example
 from kdtutor.training import linear_decay
@@ -124,7 +123,8 @@ def distill_stack(
         temperature, alpha: of the K networks.
         optimizer: called as optimizer(tensors, lr=lr).
     """
-    dtype, device = dtype_of(stack.networks[0]), next(iter(stack.weights.values())).device
+    weight = next(iter(stack.weights.values()))
+    dtype, device = weight.dtype, weight.device
     wide = torch.promote_types(dtype, torch.float32)
     images, labels, targets = split.images.to(device), split.labels.to(device), teacher_logits.to(device, wide)
     t, a = (torch.tensor(values, device=device, dtype=wide) for values in (temperature, alpha))  # (K,) each

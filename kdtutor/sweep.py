@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_fraction, check_labels, check_logits, check_positive, check_seed, shape
-from kdtutor._lend import SMALL, pick_device, threads, threads_for
+from kdtutor._lend import pick_device, small, threads, threads_for
 from kdtutor.data import Dataset
 from kdtutor.models import count_parameters
 from kdtutor.stack import Stack, distill_stack, stackable
@@ -24,6 +24,7 @@ from kdtutor.training import ADAM, distill, predict
 
 CACHE = 2_000_000  # weights in a stack on a CPU; with gradients and Adam's moments 32 MB, about what a cache holds
 MEMORY = 2**29  # bytes of a stack where the free memory isn't known, activations included
+HELD_OUT = ("validation", "test")
 
 Row = dict[str, Any]
 
@@ -188,10 +189,8 @@ def _at_once(student: nn.Module, data: Dataset, batch_size: int, device: torch.d
     weight = next(student.parameters())
     x = torch.zeros(1, *data.train.images.shape[1:], dtype=weight.dtype, device=weight.device)
     weights, batch = count_parameters(student), min(batch_size, len(data.train))
-    if device.type == "cpu":
-        convolutions = any(isinstance(layer, nn.Conv2d) for layer in student)  # cnn(): 0.6 to 1.0 times one by one
-        if convolutions or batch * weights > SMALL:
-            return 1
+    if device.type == "cpu" and not small(student, data.train.images, batch_size):
+        return 1  # nothing is gained, and with convolutions much lost: cnn() at 0.6 to 1.0 times one by one
     values = x.numel()  # of one example, all layers together
     for layer in student:
         x = layer(x)
@@ -225,7 +224,7 @@ def _together(
             after_epoch=lambda: bar.update(len(rows)),
             **fitting,
         )
-        logits = {"validation": stack.predict(data.validation), "test": stack.predict(data.test)}
+        logits = {name: stack.predict(getattr(data, name)) for name in HELD_OUT}
     stack.write_back()
     for k, row in enumerate(rows):
         row["diverged"] = not finite[k]
@@ -251,5 +250,4 @@ def _one_by_one(
         except FloatingPointError:
             row["diverged"] = True
         bar.update(fitting["epochs"])
-        splits = {"validation": data.validation, "test": data.test}
-        yield {name: predict(student, split, device=device) for name, split in splits.items()}
+        yield {name: predict(student, getattr(data, name), device=device) for name in HELD_OUT}
