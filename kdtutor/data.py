@@ -129,10 +129,17 @@ def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int 
     check_count("shift", shift)
     if images.dim() != 4:
         raise ValueError(f"images must be (B, channels, H, W), got shape {shape(images)}")
+    down, right = torch.randint(0, 2 * shift + 1, (2, len(images)), generator=generator)
+    return shifted(images, down, right, shift)
+
+
+def shifted(images: Tensor, down: Tensor, right: Tensor, shift: int) -> Tensor:
+    """Image i of (B, C, H, W) moved by down[i] - shift rows and right[i] - shift columns, both within 0..2 * shift."""
     batch, _, height, width = images.shape
-    down, right = torch.randint(0, 2 * shift + 1, (2, batch), generator=generator).to(images.device)
-    views = F.pad(images, (shift,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)
-    return views[torch.arange(batch, device=images.device), :, down, right]
+    padded = F.pad(images, (shift,) * 4)
+    views = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)
+    rows = torch.arange(batch, device=images.device)
+    return views[rows, :, down.to(images.device), right.to(images.device)]
 
 
 def subset(split: Split, size: int, seed: int = 0) -> Split:

@@ -1,8 +1,10 @@
 """The course's networks, as plain `nn.Sequential`s, and a count of parameters. Knows nothing of data or training."""
 
+import math
 from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_fraction
 from kdtutor._seed import seeded
@@ -55,6 +57,29 @@ def cnn(
             nn.Dropout(dropout),
             nn.Linear(hidden, classes),
         )
+
+
+class Ensemble(nn.Module):
+    """Several networks as one, (B, ...) -> (B, C) logits: their mean logits, or of average="probabilities" the
+    logarithm of their mean probabilities, at T = 1.
+
+    Mean logits are the geometric mean of the probabilities, normalised. Source of either: Hinton et al. 2015,
+    section 2 ("arithmetic or geometric mean").
+    """
+
+    def __init__(self, *members: nn.Module, average: str = "logits") -> None:
+        super().__init__()
+        if not members:
+            raise ValueError("members must be at least one network, got none")
+        if average not in ("logits", "probabilities"):
+            raise ValueError(f"average must be 'logits' or 'probabilities', got {average!r}")
+        self.members, self.average = nn.ModuleList(members), average
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits = torch.stack([member(inputs) for member in self.members])  # (members, B, C)
+        if self.average == "logits":
+            return logits.mean(0)
+        return logits.log_softmax(-1).logsumexp(0) - math.log(len(self.members))
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -201,6 +202,49 @@ def paired(
     percent = f"{100 * difference.interval.confidence:g} % interval"
     axes[1].set(ylabel=f"{names[1]} − {names[0]}", title=f"mean, {percent}")
     return axes
+
+
+def intervals(differences: dict[str, PairedDifference], xlabel: str, title: str, *, ax: Axes | None = None) -> Axes:
+    """Named paired differences, one below the other, each with its interval; filled where the interval leaves 0 out."""
+    ax = ax or plt.subplots(figsize=(7.2, 1.0 + 0.36 * len(differences)))[1]
+    for i, difference in enumerate(differences.values()):
+        low, high = difference.interval.low, difference.interval.high
+        spread = [[difference.mean - low], [high - difference.mean]]
+        face = "white" if 0 in difference.interval else "C0"
+        ax.errorbar(difference.mean, i, xerr=spread, fmt="o", color="C0", markerfacecolor=face, capsize=4)
+    ax.axvline(0, color="black", linewidth=1, linestyle="-")
+    ax.set_yticks(range(len(differences)), differences)
+    ax.set_ylim(len(differences) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel=xlabel, title=title)
+    return ax
+
+
+def spread(
+    x: Sequence[float],
+    groups: dict[str, Sequence[Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    *,
+    log: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Named curves of means over seeds; the band spans all seeds. groups: for each x the figures of all seeds."""
+    ax = ax or plt.subplots()[1]
+    for i, (name, values) in enumerate(groups.items()):
+        ax.fill_between(x, [min(v) for v in values], [max(v) for v in values], color=f"C{i}", alpha=0.2, linewidth=0)
+        ax.plot(x, [fmean(seeds) for seeds in values], label=name, color=f"C{i}", marker="os^Dv"[i % 5])
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if "x" in log:
+        ax.set_xscale("log")
+        ax.set_xticks(x, [f"{value:g}" for value in x])
+        ax.minorticks_off()
+    if "y" in log:
+        ax.set_yscale("log")
+    if len(groups) > 1:
+        ax.legend()
+    return ax
 
 
 def plane(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from statistics import fmean, stdev
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,11 +29,13 @@ class Interval:
 
 @dataclass(frozen=True, repr=False)
 class PairedDifference:
-    """The mean of b - a over pairs, with its interval."""
+    """The mean of b - a over pairs, with its interval. Of errors it has the `names` of a and b, and prints a sentence:
+    'distilled makes 31 fewer errors of 10,000 than alone, 95 % interval 22 to 41, 5 paired seeds'."""
 
     mean: float
     interval: Interval
     pairs: int
+    names: tuple[str, str] | None = None
 
     @property
     def verdict(self) -> str:
@@ -41,7 +44,19 @@ class PairedDifference:
 
     def __repr__(self) -> str:
         percent = f"{100 * self.interval.confidence:g}"
+        if self.names:
+            return self._sentence(percent)
         return f"{self.mean:+.4g} ({percent} % interval {self.interval}, {self.pairs} pairs): {self.verdict}"
+
+    def _sentence(self, percent: str) -> str:
+        side = "fewer" if self.mean < 0 else "more"
+        low, high = sorted((-end if self.mean < 0 else end) for end in (self.interval.low, self.interval.high))
+        seeds = f"{self.pairs} paired seed" + "s" * (self.pairs > 1)
+        unsure = ": no difference seen" if 0 in self.interval else ""
+        return (
+            f"{self.names[1]} makes {abs(self.mean):.0f} {side} errors of 10,000 than {self.names[0]}, "
+            f"{percent} % interval {round(low)} to {round(high)}, {seeds}{unsure}"
+        )
 
 
 def wilson(count: int, total: int, confidence: float = 0.95) -> Interval:
@@ -71,8 +86,7 @@ def mcnemar(wrong_a: Tensor, wrong_b: Tensor) -> float:
     from scipy.stats import binomtest
 
     for name, wrong in (("wrong_a", wrong_a), ("wrong_b", wrong_b)):
-        if wrong.dtype != torch.bool:
-            raise TypeError(f"{name} must be bool, see metrics.wrong, got {came(wrong)}")
+        _check_wrong(name, wrong)
     if wrong_a.shape != wrong_b.shape or wrong_a.dim() != 1:
         raise ValueError(f"wrong_a and wrong_b must both be (N,), got {shape(wrong_a)} and {shape(wrong_b)}")
     only_a, only_b = int((wrong_a & ~wrong_b).sum()), int((wrong_b & ~wrong_a).sum())
@@ -101,6 +115,50 @@ def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float 
     mean = fmean(differences)
     half = float(t.isf((1 - confidence) / 2, len(a) - 1)) * stdev(differences) / sqrt(len(a))
     return PairedDifference(mean, Interval(mean - half, mean + half, confidence), len(a))
+
+
+def paired_errors(
+    wrong_a: Tensor,
+    wrong_b: Tensor,
+    names: tuple[str, str] = ("a", "b"),
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+) -> PairedDifference:
+    """How many errors of 10,000 method b makes more than method a, for new seeds *and* new images.
+
+    wrong_a, wrong_b: (seeds, N) bool, a row a trained model (`metrics.wrong`), rows of the two methods paired by seed;
+    or (N,), two single models, for which the interval speaks of new images alone. names: of a and b, for the sentence.
+
+    Each resample draws N images with replacement, which moves the mean difference, and adds what other seeds could
+    do: Student's t over the seeds' differences, because resampling as few as 5 of them promises too much (see
+    `paired_difference`). Always the same resamples. tests/test_statistics.py measures how often such intervals hold
+    the truth. Source: Efron 1979; two-way designs: Owen 2007 (arXiv 0712.1111).
+    """
+    for name, wrong in (("wrong_a", wrong_a), ("wrong_b", wrong_b)):
+        _check_wrong(name, wrong)
+    if wrong_a.shape != wrong_b.shape or wrong_a.dim() not in (1, 2) or not wrong_a.numel():
+        raise ValueError(
+            f"wrong_a and wrong_b must both be (seeds, N) or (N,), got {shape(wrong_a)} and {shape(wrong_b)}"
+        )
+    _check_confidence(confidence)
+    check_count("resamples", resamples)
+    differences = 1e4 * (wrong_b.double() - wrong_a.double()).reshape(-1, wrong_a.shape[-1]).numpy()  # (seeds, N)
+    (seeds, images), by_seed, by_image = differences.shape, differences.mean(1), differences.mean(0)
+    mean, draw = by_seed.mean(), np.random.RandomState(0)  # NumPy keeps its stream
+    value, count = np.unique(by_image, return_counts=True)
+    moves = draw.multinomial(images, count / images, resamples) @ value / images - mean
+    if seeds > 1:
+        # what seeds and images do only together is in both parts: it is taken out of the images'
+        both = differences.var(0, ddof=1).mean() / seeds
+        moves *= sqrt(max(0.0, 1 - both / max(by_image.var(), both))) if both else 1.0
+        moves += draw.standard_t(seeds - 1, resamples) * by_seed.std(ddof=1) / sqrt(seeds)
+    low, high = (float(end) for end in np.quantile(mean + moves, [(1 - confidence) / 2, (1 + confidence) / 2]))
+    return PairedDifference(float(mean), Interval(low, high, confidence), seeds, names)
+
+
+def _check_wrong(name: str, wrong: Tensor) -> None:
+    if not isinstance(wrong, Tensor) or wrong.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool, see metrics.wrong, got {came(wrong)}")
 
 
 def _check_confidence(confidence: float) -> None:

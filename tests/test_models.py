@@ -8,6 +8,7 @@ from torch import nn
 
 from kdtutor import cnn, count_parameters, mlp
 from kdtutor._lend import dtype_of, lent, pick_device
+from kdtutor.models import Ensemble
 
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
 
@@ -59,6 +60,60 @@ def test_dropout_of_a_cnn_is_before_both_linear_layers():
     assert [layer.p for layer in model if isinstance(layer, nn.Dropout)] == [0.4, 0.4]
 
 
+@pytest.fixture
+def members():
+    """Three networks that differ in size, float64."""
+    return [mlp(4, hidden, 3, dropout=0.5, seed=hidden).double().eval() for hidden in (5, 6, 7)]
+
+
+def test_an_ensemble_answers_with_its_members_mean_logits(members):
+    x = torch.randn(6, 4, dtype=torch.float64)
+    a, b, c = (member(x) for member in members)
+    answers = Ensemble(*members)(x)
+    torch.testing.assert_close(answers, (a + b + c) / 3)
+    geometric = (a.softmax(-1) * b.softmax(-1) * c.softmax(-1)) ** (1 / 3)
+    torch.testing.assert_close(answers.softmax(-1), geometric / geometric.sum(-1, keepdim=True))
+
+
+def test_an_ensemble_answers_with_the_logarithm_of_its_members_mean_probabilities(members):
+    x = torch.randn(6, 4, dtype=torch.float64)
+    a, b, c = (member(x).softmax(-1) for member in members)
+    torch.testing.assert_close(Ensemble(*members, average="probabilities")(x), ((a + b + c) / 3).log())
+
+
+def test_mean_probabilities_too_small_for_their_dtype_still_have_a_logarithm():
+    logits = torch.tensor([[0.0, -1000.0, -2000.0]])
+    answers = Ensemble(nn.Identity(), nn.Identity(), average="probabilities")(logits)
+    torch.testing.assert_close(answers, logits)
+
+
+def test_an_ensemble_of_one_is_its_member(members):
+    x = torch.randn(6, 4, dtype=torch.float64)
+    logits = members[0](x)
+    assert torch.equal(Ensemble(members[0])(x), logits)
+    answers = Ensemble(members[0], average="probabilities")(x)
+    torch.testing.assert_close(answers.softmax(-1), logits.softmax(-1))
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_an_ensembles_order_and_repetition_change_nothing(members, average):
+    x = torch.randn(6, 4, dtype=torch.float64)
+    expected = Ensemble(*members, average=average)(x)
+    torch.testing.assert_close(Ensemble(*members[::-1], average=average)(x), expected)
+    torch.testing.assert_close(Ensemble(*members, *members, average=average)(x), expected)
+
+
+def test_an_ensemble_is_a_module_like_others(members):
+    one, other = Ensemble(*members), Ensemble(*(mlp(4, hidden, 3, dropout=0.5).double().eval() for hidden in (5, 6, 7)))
+    assert count_parameters(one) == sum(map(count_parameters, members))
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(6, 4, dtype=torch.float64)
+    assert torch.equal(one(x), other(x))
+    for training in (True, False):
+        one.train(training)
+        assert {mode for member in members for mode in modes(member)} == {training}
+
+
 def test_shared_parameters_count_once():
     layer = nn.Linear(3, 3)
     assert count_parameters(nn.Sequential(layer, nn.ReLU(), layer)) == 12
@@ -95,6 +150,10 @@ def test_without_a_seed_the_global_state_draws_the_same_way(make):
         (lambda: cnn(channels=0), "channels must be a whole number >= 1, got 0$"),
         (lambda: cnn(hidden=-1), "hidden must be a whole number >= 1, got -1$"),
         (lambda: cnn(classes=None), "classes must be a whole number >= 1, got None$"),
+        (lambda: Ensemble(), "members must be at least one network, got none$"),
+        (lambda: Ensemble(average="probabilities"), "members must be at least one network, got none$"),
+        (lambda: Ensemble(nn.Identity(), average="votes"), "average must be 'logits' or 'probabilities', got 'votes'$"),
+        (lambda: Ensemble(nn.Identity(), average=None), "average must be 'logits' or 'probabilities', got None$"),
         (lambda: cnn(dropout=-0.1), "dropout must be a number from 0 to 1, got -0.1$"),
     ],
 )

@@ -2,15 +2,16 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, ttest_rel
+from scipy.stats import binomtest, norm, ttest_rel
 
-from kdtutor.statistics import Interval, PairedDifference, mcnemar, paired_difference, wilson
+from kdtutor.statistics import Interval, PairedDifference, mcnemar, paired_difference, paired_errors, wilson
 
 properties = settings(deadline=None, max_examples=50)
 CONFIDENCES = st.floats(0.5, 0.999)
@@ -106,6 +107,183 @@ def test_with_5_pairs_t_holds_the_truth_as_often_as_promised_and_a_bootstrap_doe
     assert 0.80 < by_bootstrap < 0.90
 
 
+# Errors of paired seeds on the same images
+
+
+def random_errors(seeds, images, rate=0.1, seed=0):
+    """Two methods' errors, (seeds, images) each, in which nothing depends on anything."""
+    draw = torch.Generator().manual_seed(seed)
+    return [torch.rand(seeds, images, generator=draw) < rate for _ in range(2)]
+
+
+def of_10_000(wrong):
+    return (10_000 * wrong.double().mean(1)).tolist()
+
+
+def test_paired_errors_has_the_mean_difference_of_errors_of_10_000():
+    a, b = random_errors(seeds=3, images=400)
+    difference = paired_errors(a, b, ("alone", "distilled"), confidence=0.9)
+    assert difference.mean == pytest.approx(np.mean(of_10_000(b)) - np.mean(of_10_000(a)))
+    assert (difference.pairs, difference.names, difference.interval.confidence) == (3, ("alone", "distilled"), 0.9)
+    assert {type(value) for value in (difference.mean, difference.interval.low, difference.interval.high)} == {float}
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+@pytest.mark.parametrize("counts", [(3, 9, 4, 7, 5), (40, 41, 46), (0, 20, 30, 10)], ids=str)
+def test_where_images_make_no_difference_paired_errors_has_students_interval(counts, confidence):
+    """No image is wrong for two seeds: which ones are is up to chance, and as much of it as independence allows."""
+    wrong = torch.zeros(len(counts), 1_000, dtype=torch.bool)
+    for row, start, count in zip(wrong, itertools.accumulate((0, *counts)), counts, strict=False):
+        row[start : start + count] = True
+    difference = paired_errors(torch.zeros_like(wrong), wrong, confidence=confidence, resamples=100_000)
+    expected = paired_difference([0] * len(counts), of_10_000(wrong), confidence)
+    half = expected.interval.high - expected.mean
+    assert difference.mean == pytest.approx(expected.mean)
+    assert difference.interval.low == pytest.approx(expected.interval.low, abs=0.04 * half)
+    assert difference.interval.high == pytest.approx(expected.interval.high, abs=0.04 * half)
+
+
+def pair(only_a, only_b, both, total):
+    """Two single models' errors, (total,) each."""
+    place = torch.arange(total)
+    a = place < only_a
+    b = (place >= only_a) & (place < only_a + only_b)
+    shared = place >= total - both
+    return a | shared, b | shared
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "both", "total"), [(300, 250, 100, 10_000), (40, 80, 0, 500), (150, 0, 50, 400)]
+)
+def test_of_single_models_paired_errors_has_walds_interval_of_paired_proportions(
+    only_a, only_b, both, total, confidence
+):
+    difference = paired_errors(*pair(only_a, only_b, both, total), confidence=confidence)
+    mean = (only_b - only_a) / total
+    half = norm.isf((1 - confidence) / 2) * math.sqrt(((only_a + only_b) / total - mean**2) / total)
+    assert difference.mean == pytest.approx(10_000 * mean)
+    assert difference.interval.low == pytest.approx(10_000 * (mean - half), abs=0.05 * 10_000 * half)
+    assert difference.interval.high == pytest.approx(10_000 * (mean + half), abs=0.05 * 10_000 * half)
+    assert difference.pairs == 1
+
+
+def test_seeds_that_all_do_the_same_are_as_one():
+    a, b = pair(30, 20, 5, 1_000)
+    single, several = paired_errors(a, b), paired_errors(a.repeat(4, 1), b.repeat(4, 1))
+    assert several.mean == pytest.approx(single.mean)
+    assert (several.interval.low, several.interval.high) == pytest.approx((single.interval.low, single.interval.high))
+
+
+@pytest.mark.parametrize(("a", "b"), [*itertools.product([False, True], repeat=2)])
+@pytest.mark.parametrize("shape", [(50,), (1, 50), (3, 50)], ids=str)
+def test_where_nothing_varies_the_interval_is_a_point(a, b, shape):
+    difference = paired_errors(torch.full(shape, a), torch.full(shape, b))
+    assert {difference.mean, difference.interval.low, difference.interval.high} == {10_000 * (b - a)}
+
+
+def test_paired_errors_is_the_same_each_time_and_in_any_order_and_leaves_the_global_state():
+    a, b = random_errors(seeds=4, images=300)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    difference = paired_errors(a, b)
+    assert paired_errors(a, b) == difference
+    images = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    other = paired_errors(a[:, images], b[:, images])
+    assert other.mean == pytest.approx(difference.mean)
+    assert other.interval.low == pytest.approx(difference.interval.low)
+    assert other.interval.high == pytest.approx(difference.interval.high)
+    assert np.array_equal(np.random.get_state()[1], before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_methods_that_change_places_mirror_the_interval():
+    a, b = random_errors(seeds=5, images=400)
+    one, other = paired_errors(a, b), paired_errors(b, a)
+    width = one.interval.high - one.interval.low
+    assert other.mean == pytest.approx(-one.mean)
+    assert (-other.interval.high, -other.interval.low) == pytest.approx(
+        (one.interval.low, one.interval.high), abs=0.05 * width
+    )
+
+
+CUTS = (1.6, 1.3)  # above which score a method is wrong
+TRUTH = 10_000 * (norm.sf(CUTS[1]) - norm.sf(CUTS[0]))
+
+
+def two_way(draw, by_image, by_seed, by_both, seeds=5, images=300):
+    """Errors of two methods where a score, normal with variance 1 over all, passes the method's cut. It is the sum of
+    what the image does for both methods and for one, what the seed does, and what they do only together."""
+    sds = np.array([by_image, by_image, by_seed, by_both])
+    common, own, seed, together = sds / np.linalg.norm(sds)
+    shared = draw.normal(0, common, images)
+    for cut in CUTS:
+        own_part = draw.normal(0, own, images) + draw.normal(0, seed, (seeds, 1))
+        yield torch.from_numpy(shared + own_part + draw.normal(0, together, (seeds, images)) > cut)
+
+
+def coverage(trials=300, **effects):
+    """How often the truth is held by paired_errors, and by paired_difference."""
+    draw, held = np.random.default_rng(0), []
+    for _ in range(trials):
+        a, b = two_way(draw, **effects)
+        of_seeds_alone = paired_difference(of_10_000(a), of_10_000(b))
+        held.append([TRUTH in paired_errors(a, b, resamples=500).interval, TRUTH in of_seeds_alone.interval])
+    return np.mean(held, axis=0)
+
+
+def test_where_images_decide_paired_errors_holds_the_truth_as_promised_and_seeds_alone_do_not():
+    of_both, of_seeds_alone = coverage(by_image=2, by_seed=0.1, by_both=0.5)
+    assert 0.92 < of_both < 0.995
+    assert of_seeds_alone < 0.7
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [
+        {"by_image": 1, "by_seed": 0.5, "by_both": 0.5},
+        {"by_image": 0.3, "by_seed": 0.6, "by_both": 1},
+        {"by_image": 0, "by_seed": 0, "by_both": 1},
+    ],
+    ids=["images and seeds", "seeds decide", "chance decides"],
+)
+def test_paired_errors_holds_the_truth_as_promised(effects):
+    of_both, _ = coverage(**effects)
+    assert 0.92 < of_both < 0.995
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "pairs", "errors", "interval", "seeds"),
+    [
+        (-31, -41, -22, 5, "31 fewer", "22 to 41", "5 paired seeds"),
+        (31.4, 21.6, 41.2, 5, "31 more", "22 to 41", "5 paired seeds"),
+        (-31, -41, -22, 1, "31 fewer", "22 to 41", "1 paired seed"),
+        (-6, -20, 8, 2, "6 fewer", "-8 to 20", "2 paired seeds: no difference seen"),
+        (6, -8, 20, 1, "6 more", "-8 to 20", "1 paired seed: no difference seen"),
+        (6, 0, 20, 2, "6 more", "0 to 20", "2 paired seeds: no difference seen"),
+        (0, 0, 0, 2, "0 more", "0 to 0", "2 paired seeds: no difference seen"),
+    ],
+)
+def test_a_difference_of_errors_prints_a_sentence(mean, low, high, pairs, errors, interval, seeds):
+    difference = PairedDifference(mean, Interval(low, high), pairs, ("alone", "distilled"))
+    assert str(difference) == (
+        f"distilled makes {errors} errors of 10,000 than alone, 95 % interval {interval}, {seeds}"
+    )
+
+
+@pytest.mark.parametrize(("mean", "low", "high"), [(-6, -20, 0.0), (-6, -20, 0.3), (6, -0.3, 20)])
+def test_an_end_at_0_prints_without_a_sign(mean, low, high):
+    difference = PairedDifference(mean, Interval(low, high), 2, ("alone", "distilled"))
+    assert "95 % interval 0 to 20, " in str(difference)
+
+
+def test_the_sentence_names_the_methods_and_the_confidence():
+    a, b = random_errors(seeds=2, images=200)
+    sentence = str(paired_errors(a, a | b, confidence=0.9))
+    assert sentence.startswith("b makes ")
+    assert " more errors of 10,000 than a, 90 % interval " in sentence
+    assert ", 2 paired seeds" in sentence
+
+
 @pytest.mark.parametrize("count", [-1, 11, math.nan])
 def test_bad_counts_are_refused(count):
     with pytest.raises(ValueError, match=rf"count must lie in 0\.\.total = 0\.\.10, got {count}$"):
@@ -125,6 +303,31 @@ def test_bad_confidences_are_refused(confidence):
         wilson(1, 10, confidence)
     with pytest.raises(ValueError, match=message):
         paired_difference([1, 2], [3, 5], confidence)
+    with pytest.raises(ValueError, match=message):
+        paired_errors(*random_errors(2, 10), confidence=confidence)
+
+
+@pytest.mark.parametrize("resamples", [0, -1, 10.0])
+def test_bad_numbers_of_resamples_are_refused(resamples):
+    with pytest.raises(ValueError, match=f"resamples must be a whole number >= 1, got {resamples}$"):
+        paired_errors(*random_errors(2, 10), resamples=resamples)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 10), (3, 10)), ((10,), (1, 10)), ((2, 3, 4), (2, 3, 4)), ((), ()), ((0,), (0,)), ((2, 0), (2, 0))]
+)
+def test_paired_errors_needs_the_same_seeds_and_images(a, b):
+    message = rf"wrong_a and wrong_b must both be (seeds, N) or (N,), got {a} and {b}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        paired_errors(torch.zeros(a).bool(), torch.zeros(b).bool())
+
+
+def test_paired_errors_refuses_counts_in_the_place_of_what_is_wrong():
+    wrong = torch.zeros(2, 10, dtype=torch.bool)
+    with pytest.raises(TypeError, match=r"wrong_a must be bool, see metrics.wrong, got dtype torch.int64$"):
+        paired_errors(wrong.long(), wrong)
+    with pytest.raises(TypeError, match=r"wrong_b must be bool, see metrics.wrong, got list$"):
+        paired_errors(wrong, [60, 70])
 
 
 @pytest.mark.parametrize(("a", "b"), [((2,), (3,)), ((2, 2), (2, 2))])

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from kdtutor import Split, distill, mlp, predict, train
 from kdtutor.data import batches
-from kdtutor.training import History, evaluate
+from kdtutor.models import Ensemble
+from kdtutor.training import History, evaluate, fit
 
 CPU = torch.device("cpu")
 QUICK = {"epochs": 3, "batch_size": 120, "lr": 0.02, "device": "cpu", "progress": False}
@@ -191,6 +193,137 @@ def test_alpha_0_is_training_alone(blobs):
     torch.testing.assert_close(weights(alone), weights(distilled))
 
 
+# Half precision
+
+
+@pytest.fixture
+def points(blobs):
+    """The blobs in float32, which autocast can narrow."""
+    return Split(blobs.images.float(), blobs.labels)
+
+
+HALF = QUICK | {"precision": torch.bfloat16}
+
+
+def single(seed):
+    """A small float32 network."""
+    return network(seed).float()
+
+
+def outputs(model):
+    """The dtypes in which the model's last layer answers, as they come."""
+    seen = []
+    model[-1].register_forward_hook(lambda layer, x, z: seen.append(z.dtype))
+    return seen
+
+
+def test_half_precision_learns_as_well_as_full_and_weights_stay_as_they_are(points):
+    full, half = single(0), single(0)
+    seen = outputs(half)
+    train(full, points, **QUICK)
+    train(half, points, **HALF)
+    assert set(seen) == {torch.bfloat16}
+    assert accuracy(half, points) > accuracy(full, points) - 0.01 > 0.97
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
+    assert not equal(weights(full), weights(half))
+
+
+def test_half_precision_equals_a_plain_loop_with_weights_rounded_anew_in_each_step(points):
+    model, other = single(0), single(0)
+    train(model, points, **HALF | {"epochs": 1})
+    optimizer = torch.optim.Adam(other.parameters(), lr=0.02, fused=True)
+    for inputs, labels in Replay(points):
+        rounded = {name: parameter.bfloat16() for name, parameter in other.named_parameters()}
+        optimizer.zero_grad()
+        F.cross_entropy(torch.func.functional_call(other, rounded, inputs.bfloat16()).float(), labels).backward()
+        optimizer.step()
+    torch.testing.assert_close(weights(model), weights(other))
+
+
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_each_step_sees_the_weights_that_the_last_one_left(points, precision):
+    """Within an epoch, too: one autocast around it would keep its first copies of the weights to the end."""
+    answers = []
+
+    def loss(logits, inputs, labels, index):
+        answers.append(logits.detach().clone())
+        return F.cross_entropy(logits, labels)
+
+    same = [(points.images, points.labels)] * 20
+    fit(single(0), same, loss, **QUICK | {"epochs": 1, "precision": precision})
+    losses = [F.cross_entropy(logits, points.labels).item() for logits in answers]
+    assert len(losses) == 20
+    assert not any(torch.equal(one, following) for one, following in pairwise(answers))
+    assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision", "expected"),
+    [
+        (torch.float32, None, torch.float32),
+        (torch.float32, torch.bfloat16, torch.float32),
+        (torch.bfloat16, None, torch.float32),
+        (torch.float64, None, torch.float64),
+    ],
+    ids=str,
+)
+def test_losses_are_never_computed_in_half_precision(points, dtype, precision, expected):
+    seen = set()
+
+    def loss(logits, inputs, labels, index):
+        result = F.cross_entropy(logits, labels)
+        seen.update((logits.dtype, result.dtype))
+        return result
+
+    fit(single(0).to(dtype), points, loss, **QUICK | {"precision": precision})
+    assert seen == {expected}
+
+
+def test_what_is_measured_after_an_epoch_is_measured_in_full_precision(points):
+    model = single(0)
+    history = train(model, points, validation=points, **HALF)
+    logits = model(points.images)
+    assert history.validation_loss[-1] == pytest.approx(F.cross_entropy(logits, points.labels).item(), rel=1e-5)
+
+
+def test_the_answers_that_are_kept_of_a_teacher_are_those_of_full_precision(points):
+    teacher, one, other = single(1), single(0), single(0)
+    logits = predict(teacher, points, device="cpu")
+    seen, own = outputs(teacher), outputs(one)
+    distill(one, teacher, points, **HALF)
+    distill(other, logits, points, **HALF)
+    assert set(seen) == {torch.float32}
+    assert set(own) == {torch.bfloat16}
+    assert equal(weights(one), weights(other))
+
+
+def test_a_teacher_that_answers_each_batch_does_so_in_half_precision_and_teaches_well(points):
+    rotated = Split(points.images, (points.labels + 1) % 3)
+    teacher, student = single(1), single(0)
+    train(teacher, rotated, **QUICK)
+    seen = outputs(teacher)
+    distill(student, teacher, points, alpha=1, augment=lambda inputs, generator: inputs, **HALF)
+    assert set(seen) == {torch.bfloat16}
+    assert accuracy(student, rotated) > 0.97
+
+
+def test_without_a_precision_every_bit_is_that_of_a_plain_loop(points):
+    default, none = single(0), single(0)
+    train(default, points, **QUICK)
+    train(none, points, precision=None, **QUICK)
+    expected = by_hand(single(0), points, lambda z, rows: F.cross_entropy(z, points.labels[rows]))
+    assert equal(expected, weights(default))
+    assert equal(expected, weights(none))
+
+
+def test_without_a_precision_an_autocast_around_it_holds(points):
+    model = single(0)
+    seen = outputs(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        train(model, points, **QUICK)
+    assert set(seen) == {torch.bfloat16}
+
+
 # Seeds
 
 
@@ -282,6 +415,19 @@ def test_the_teacher_sees_what_the_student_sees(blobs, form):
         distill(student, teacher, ((x + torch.rand(x.shape), y) for x, y in Replay(blobs)), **QUICK | {"epochs": 1})
     assert len(views) == len(own_views) >= 5
     assert all(torch.equal(one, other) for one, other in zip(views, own_views, strict=True))
+
+
+@pytest.mark.parametrize("average", ["logits", "probabilities"])
+def test_an_ensemble_teaches_what_its_members_say_together(blobs, average):
+    members = [network(1, dropout=0.3), network(2, dropout=0.3)]
+    answers = [predict(member, blobs, device="cpu") for member in members]
+    mean = sum(answers) / 2 if average == "logits" else (sum(z.softmax(-1) for z in answers) / 2).log()
+    before = [weights(member) for member in members]
+    one, other = network(0), network(0)
+    distill(one, Ensemble(*members, average=average), blobs, **QUICK)
+    distill(other, mean, blobs, **QUICK)
+    torch.testing.assert_close(weights(one), weights(other))
+    assert all(equal(state, weights(member)) for state, member in zip(before, members, strict=True))
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])

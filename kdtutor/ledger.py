@@ -1,0 +1,127 @@
+"""The ledger: claims on distillation, and what the course's notebooks find of each.
+
+A notebook ends an experiment with a `finding`, which is stored with its outputs; `collect` reads the findings back, and
+`markdown` makes the README's table of them. So the ledger can't say anything that a notebook didn't measure.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kdtutor.statistics import PairedDifference
+
+MIME = "application/vnd.kdtutor.finding+json"
+
+# A an article on the web with a script, E an encyclopedia's entry, V questions asked below a lecture video.
+CLAIMS = {
+    "generalises": ("Soft targets make a student generalise better than hard targets alone do", "A, E"),
+    "few labels": ("With few labels a teacher helps: it answers more views of each image than labels can", "A, E"),
+    "smooths": ("A high temperature smooths the targets, a low one sharpens them", "A"),
+    "look-alikes": ("Soft targets say which classes look alike", "A, V"),
+    "mimics": ("Minimising the KL divergence makes the student mimic the teacher", "A"),
+    "T squared": ("The factor T² makes up for the smaller gradients", "A"),
+    "less noise": ("Soft targets' gradients are less noisy", "A, E"),
+    "higher rate": ("Less gradient noise allows a higher learning rate", "E"),
+    "wrong labels": ("The teacher keeps the student from fitting wrong labels", "A"),
+    "entropy": ("A high temperature raises the targets' entropy, so each says more", "E"),
+    "capacity": ("A small network can't find by itself what a teacher can tell it", "E"),
+    "missing class": (
+        "A student learns a class that it never sees from the teacher's other answers",
+        "Hinton et al. 2015",
+    ),
+    "other transfer set": ("The transfer set may differ from the teacher's training set", "E"),
+    "ensemble": ("The averaged outputs of an ensemble are a good teacher", "A, E"),
+    "reverse": ("A small teacher helps a larger student", "E"),
+    "domain": ("A teacher of one domain can teach a student in another", "A"),
+    "multi-task": ("A teacher of several tasks can teach a student of one", "A"),
+    "why smooth": ("T > 1 is needed: comparing plain softmax outputs isn't enough", "V"),
+    "direct": ("The student might as well be trained directly", "V"),
+    "faster": ("The student learns in less time", "V"),
+    "script": ("The article's own script (T = 5, alpha = 0.7) gains by distillation", "A"),
+    "patience": ("A good teacher is patient and consistent", "Beyer et al. 2021"),
+    "smoothed teacher": ("Label smoothing makes a better model and a worse teacher", "Müller et al. 2019"),
+    "better teacher": ("A larger, better teacher makes a better student", "Cho & Hariharan 2019"),
+    "early-stopped teacher": ("A teacher stopped early teaches better", "Cho & Hariharan 2019"),
+    "calibration": ("Distilled students are better calibrated", "often said"),
+    "fidelity": ("A student that agrees more with its teacher makes fewer errors", "Stanton et al. 2021"),
+    "variance": ("The known posterior as target lowers the variance of the risk", "Menon et al. 2020"),
+    "born again": ("A student of the teacher's own size does better than its teacher", "Furlanello et al. 2018"),
+    "mutual": ("Two students that learn from each other do better than alone", "Zhang et al. 2017"),
+    "assistant": ("A teacher of middle size bridges the gap to a small student", "Mirzadeh et al. 2019"),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Finding:
+    """What was found of a claim: a verdict, and the effect that was measured, in a sentence. A notebook shows it as
+    text and stores it as data."""
+
+    claim: str
+    verdict: str
+    effect: str
+
+    def __repr__(self) -> str:
+        text, source = CLAIMS[self.claim]
+        return f"Claim:    {text} ({source}).\nVerdict:  {self.verdict}.\nMeasured: {self.effect}."
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"text/plain": repr(self), MIME: asdict(self)}
+
+
+def finding(
+    claim: str, effect: PairedDifference | str, supports: bool | str | None, *, but: str = "", context: str = ""
+) -> Finding:
+    """The finding on a claim of CLAIMS.
+
+    Args:
+        effect: a paired difference, or a sentence for what isn't one.
+        supports: "lower" or "higher", of a paired difference that the claim promises: then its interval decides. Else
+            what the notebook has found: True, False, or None where nothing was seen.
+        but: a reservation, for a claim that holds.
+        context: what was compared, in front of the effect.
+    """
+    if claim not in CLAIMS:
+        raise ValueError(f"claim must be one of {', '.join(CLAIMS)}, got {claim!r}")
+    if isinstance(supports, str):
+        if supports not in ("lower", "higher") or not isinstance(effect, PairedDifference):
+            raise ValueError(
+                "supports must be 'lower' or 'higher' for a paired difference, or True, False or None, "
+                f"got {supports!r} for {type(effect).__name__}"
+            )
+        supports = None if 0 in effect.interval else (effect.mean < 0) == (supports == "lower")
+    verdict = {True: "holds", False: "false here", None: "not seen here"}[supports]
+    verdict += f" here, but {but}" if but and supports else ""
+    return Finding(claim, verdict, f"{context}: {effect}" if context else str(effect))
+
+
+def collect(notebooks: Iterable[Path]) -> list[dict[str, str]]:
+    """The findings that are stored in these notebooks, in their order: notebook, claim, verdict, effect."""
+    found = []
+    for path in notebooks:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if MIME in output.get("data", {}):
+                    found.append({"notebook": path.name} | output["data"][MIME])
+    return found
+
+
+def markdown(findings: Iterable[dict[str, str]]) -> str:
+    """The ledger as a table: claims in the order of CLAIMS, a line a finding."""
+    lines = ["| claim | source | verdict | measured | notebook |", "|---|---|---|---|---|"]
+    for row in sorted(findings, key=lambda row: [*CLAIMS].index(row["claim"])):
+        link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']})"
+        cells = (*CLAIMS[row["claim"]], row["verdict"], row["effect"], link)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def insert(text: str, name: str, section: str) -> str:
+    """`text` with `section` between the lines `<!-- name -->` and `<!-- end of name -->`, replacing what was there."""
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, found, rest = text.partition(start)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise ValueError(f"text must have the lines {start.strip()} and {end.strip()}")
+    return f"{before}{start}\n{section}\n\n{end}{after}"
