@@ -58,6 +58,22 @@ def _parser() -> argparse.ArgumentParser:
     teacher.add_argument("--out", type=Path, default=Path("runs"), help="folder for results (default %(default)s)")
     _common(teacher, epochs=30)
 
+    again = commands.add_parser("reproduce", help="reproduce a paper's section with seeds, over hours; can be resumed")
+    again.set_defaults(command=_reproduce)
+    again.add_argument("paper", choices=("hinton",), help="Hinton, Vinyals & Dean 2015, section 3")
+    again.add_argument("--quick", action="store_true", help="a small version, in two minutes")
+    again.add_argument(
+        "--out", type=Path, help="folder for records and weights (default runs/hinton or runs/hinton-quick)"
+    )
+    again.add_argument(
+        "--precision",
+        choices=("bfloat16", "float32"),
+        default="bfloat16",
+        help="of the large networks' products (default %(default)s: two to three times as fast where the processor has "
+        "instructions for it, slower elsewhere)",
+    )
+    again.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
+
     speed = commands.add_parser("bench", help="measure how fast it all is on this machine, about 7 minutes")
     speed.set_defaults(command=_bench)
     speed.add_argument("--quick", action="store_true", help="less of it, within a minute, and no notebooks")
@@ -129,6 +145,20 @@ def _save_teacher(
     )
     teachers.save_teacher(teacher, record, path)
     return record
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from kdtutor import hinton, paper
+
+    out = options.out or Path("runs", options.paper + "-quick" * options.quick)
+    section = hinton.Section(data.load("mnist"), out, options.quick, options.precision, options.device)
+    try:
+        section.run()
+    except KeyboardInterrupt:
+        print(f"kdtutor: interrupted; {section.runs.path} keeps the finished runs, the same command goes on")
+        return 130
+    print(f"\n{paper.markdown(section.runs)}\n\nIn {out}: the records and the weights.")
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

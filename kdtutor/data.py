@@ -134,7 +134,8 @@ def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int 
 
 
 def shifted(images: Tensor, down: Tensor, right: Tensor, shift: int) -> Tensor:
-    """Image i of (B, C, H, W) moved by down[i] - shift rows and right[i] - shift columns, both within 0..2 * shift."""
+    """Image i of (B, C, H, W) moved down by shift - down[i] rows and right by shift - right[i] columns; down and right
+    (B,) lie in 0..2 * shift."""
     batch, _, height, width = images.shape
     padded = F.pad(images, (shift,) * 4)
     views = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)

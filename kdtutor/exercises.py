@@ -168,6 +168,22 @@ def paired_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, floa
     return difference.mean, difference.interval.low, difference.interval.high
 
 
+def prior_correction(logits: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """Logits (N, C) as they should be where the classes' shares are `new` (C,) in place of `old` (C,)."""
+    return logits + (new / old).log()
+
+
+def relative_noise(gradients: Tensor) -> Tensor:
+    """Mean squared distance of the rows (N, P) from their mean, divided by the mean's squared norm."""
+    mean = gradients.mean(0)
+    return (gradients - mean).square().sum(1).mean() / mean.square().sum()
+
+
+def ensemble_logits(logits: Tensor) -> Tensor:
+    """The logarithm of the mean probability of several networks, (M, N, C) logits -> (N, C)."""
+    return logits.softmax(-1).mean(0).log()
+
+
 def _logits(*shape: int, seed: int) -> Tensor:
     return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
@@ -218,5 +234,14 @@ EXERCISES = {
         ],
     ),
     "agreement": Exercise(metrics.agreement, [(_logits(6, 4, seed=s), _logits(6, 4, seed=13)) for s in (12, 13)]),
+    "prior_correction": Exercise(
+        prior_correction,
+        [
+            (_logits(4, 3, seed=14), torch.tensor(old), torch.tensor([0.5, 0.3, 0.2]))
+            for old in ([0.2, 0.2, 0.6], [0.8, 0.1, 0.1])
+        ],
+    ),
+    "relative_noise": Exercise(relative_noise, [(1 + _logits(size, 7, seed=15),) for size in (5, 20)]),
+    "ensemble_logits": Exercise(ensemble_logits, [(_logits(members, 4, 3, seed=16),) for members in (1, 3)]),
     "paired_interval": Exercise(paired_interval, [([200.0, 210.0, 190.0], [180.0, 200.0, 185.0])]),
 }

@@ -1,13 +1,14 @@
 """Section 3 of Hinton, Vinyals & Dean 2015 (arXiv 1503.02531), whole: `kdtutor reproduce hinton` runs it.
 
-A teacher with two hidden layers of 1200 units, trained with dropout on jittered images; students 784-800-800-10 alone
-and distilled, other widths across T, transfer sets without 3s and with 7s and 8s only, and the best student that we
-know how to distil. Each run is a function of its settings that returns figures; `kdtutor.runs` keeps them.
+A teacher 784-1200-1200-10; students 784-800-800-10 alone and distilled, other widths across T, transfer sets without
+3s and of 7s and 8s only, and the best student that we know how to distil. Each run is a method of its settings.
 """
 
 from collections.abc import Callable
 from functools import cache, cached_property, partial
+from itertools import product
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from kdtutor.models import Ensemble, mlp
 from kdtutor.runs import Runs, pack
 from kdtutor.sweep import sweep
 from kdtutor.table import Table
-from kdtutor.teachers import load_teacher
+from kdtutor.teachers import load_teacher, wide_teacher
 from kdtutor.training import distill, fit, predict, train
 from kdtutor.views import Views
 
@@ -33,10 +34,12 @@ FULL = {
     "teacher_epochs": 300,
     "epochs": (20, 60),
     "temperatures": (2.0, 4.0, 8.0, 20.0),
-    "widths": {5: 30, 10: 30, 30: 30, 100: 15, 300: 10},  # width: epochs
+    "alphas": (0.5, 0.9),  # beside 1
+    "rates": ({}, {"lr": 3e-3}, {"lr": 1e-2}),  # {}: 1e-3
+    "widths": {5: 20, 10: 20, 30: 20, 100: 10, 300: 6},  # width: epochs
     "width_temperatures": (1.0, 2.5, 4.0, 8.0, 20.0, 40.0),
-    "few_epochs": (100, 300),
-    "best_epochs": (30, 150),
+    "few_epochs": (60, 200),
+    "best_epochs": (10, 60),
 }
 QUICK = {
     "seeds": range(2),
@@ -44,37 +47,28 @@ QUICK = {
     "teacher_epochs": 4,
     "epochs": (1, 2),
     "temperatures": (4.0, 20.0),
+    "alphas": (0.9,),
+    "rates": ({}, {"lr": 3e-3}),
     "widths": {30: 2},
     "width_temperatures": (1.0, 4.0, 20.0),
     "few_epochs": (5, 10),
     "best_epochs": (1, 3),
 }
 CHOICES = ("validation", "test")
+FIGURES = tuple(f"{split}_errors" for split in CHOICES)
+KINDS = {  # of students, by their settings
+    "alone": lambda settings: "temperature" not in settings,
+    "at 20": lambda settings: settings.get("temperature") == 20 and "alpha" not in settings,
+    "distilled": lambda settings: "temperature" in settings,
+}
 CHOOSER = 100  # the seed of the students by which T, epochs and the like are chosen
 BIASES = torch.arange(0, 20, 0.1)
 
 
-class Dropout(nn.Dropout):
-    """nn.Dropout, three times as fast on a CPU, where drawing uniform numbers costs less than drawing Bernoulli's."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training:
-            return inputs
-        kept = torch.rand(inputs.shape, device=inputs.device) >= self.p
-        return inputs * kept.to(inputs.dtype).div_(1 - self.p)
-
-
-def teacher_network(seed: int | None = None) -> nn.Sequential:
-    """The teacher, 784-1200-1200-10, with dropout of 0.1 on the pixels and 0.4 on the hidden units."""
-    flatten, first, relu, second, relu_too, last = mlp(784, 1200, 1200, 10, seed=seed)
-    return nn.Sequential(flatten, Dropout(0.1), first, relu, Dropout(0.4), second, relu_too, Dropout(0.4), last)
-
-
 class Section:
-    """The section's runs on `data`, recorded in `folder`, which keeps the teachers' weights, too.
-
-    What is chosen is chosen by a student of a seed of its own, once on the validation images and once, as the paper
-    did, on the test images.
+    """The section's runs on `data`, recorded in `folder`, with the weights of teachers and best students; those with
+    the fewest validation errors are teacher.safetensors and student.safetensors. What is chosen is chosen by a student
+    of a seed of its own, once on the validation images and once, as the paper did, on the test images.
     """
 
     def __init__(self, data: Dataset, folder: Path, quick: bool, precision: str, device: str | None = None) -> None:
@@ -89,43 +83,44 @@ class Section:
         self._all_digits()
         self._missing("without 3", self.scale["epochs"])
         self._missing("7 and 8", self.scale["few_epochs"])
-        for width, epochs in self.scale["widths"].items():
-            for temperature in (None, *self.scale["width_temperatures"]):
-                self._made(self.width, width=width, temperature=temperature, epochs=epochs)
+        for (width, epochs), t in product(self.scale["widths"].items(), (None, *self.scale["width_temperatures"])):
+            self._made(self.width, width=width, temperature=t, epochs=epochs)
         self._best()
+        for kind, name in {"teacher": "teacher", "best": "student"}.items():
+            rows = [row for row in self.runs.rows(kind, **self.common) if row["settings"]["seed"] != CHOOSER]
+            copyfile(self._path(kind, _lowest(rows, "validation_errors")["seed"]), self.folder / f"{name}.safetensors")
 
     def _all_digits(self) -> None:
-        """Students 2x800 alone, at T = 20, and at the T that is chosen."""
+        """Students 2x800 alone, at T = 20, and at whatever serves best."""
         short, long = self.scale["epochs"]
-        soft = [self._made(self.student, seed=CHOOSER, temperature=t, epochs=short) for t in self.scale["temperatures"]]
-        for chosen_on in CHOICES:
-            chosen = _lowest(soft, f"{chosen_on}_errors")["temperature"]
-            for temperature in (None, 20.0, chosen):
-                options = {"seed": CHOOSER} | ({"temperature": temperature} if temperature else {})
-                rows = [self._made(self.student, **options, epochs=epochs) for epochs in (short, long)]
-                settings = _lowest(rows, f"{chosen_on}_errors")
-                for seed in self.scale["seeds"]:
-                    self._made(self.student, **settings | {"seed": seed})
+        first = {"seed": CHOOSER, "epochs": short}
+        soft = [self._made(self.student, **first, temperature=t) for t in self.scale["temperatures"]]
+        for figure in FIGURES:
+            best = _lowest(soft, figure)
+            for alpha in self.scale["alphas"]:
+                self._made(self.student, **best, alpha=alpha)
+            for options, rate in product((first, first | {"temperature": 20.0}, best), self.scale["rates"]):
+                self._made(self.student, **options, **rate)
+        for figure, kind in product(FIGURES, KINDS):
+            self._made(self.student, **chosen(self.runs, kind, figure, epochs=short) | {"epochs": long})
+        for figure, kind, seed in product(FIGURES, KINDS, self.scale["seeds"]):
+            self._made(self.student, **chosen(self.runs, kind, figure) | {"seed": seed})
 
     def _missing(self, transfer: str, epochs: tuple[int, int]) -> None:
-        """Students whose transfer set lacks classes, at the T that is chosen, by students of a shorter training."""
+        """Students whose transfer set lacks classes, at the T that is chosen, by a student of a shorter training."""
         short, long = epochs
-        rows = [
-            self._made(self.missing, seed=CHOOSER, transfer=transfer, temperature=temperature, epochs=short)
-            for temperature in self.scale["temperatures"]
-        ]
-        for chosen_on in CHOICES:
-            settings = _lowest([row | row["corrected"][chosen_on] for row in rows], f"{chosen_on}_errors")
-            for seed in self.scale["seeds"]:
-                self._made(self.missing, **settings | {"seed": seed, "epochs": long})
+        first = {"seed": CHOOSER, "transfer": transfer, "epochs": short} | rate(self.runs)
+        rows = [self._made(self.missing, **first, temperature=t) for t in self.scale["temperatures"]]
+        settings = _lowest([row | row["corrected"]["validation"] for row in rows], "validation_errors")
+        for seed in self.scale["seeds"]:
+            self._made(self.missing, **settings | {"seed": seed, "epochs": long})
 
     def _best(self) -> None:
         """The best student 2x800 that we know to distil."""
         short, long = self.scale["best_epochs"]
         rows = [
-            self._made(self.best, seed=CHOOSER, teachers=teachers, temperature=temperature, epochs=short)
-            for teachers in ("2x1200", "2x1200 and cnn")
-            for temperature in (2.0, 8.0)
+            self._made(self.best, seed=CHOOSER, teachers=teachers, temperature=t, epochs=short, **rate(self.runs))
+            for teachers, t in product(("2x1200", "2x1200 and cnn"), (4.0, 20.0))
         ]
         settings = _lowest(rows, "validation_nll")
         for seed in self.scale["seeds"]:
@@ -139,26 +134,26 @@ class Section:
             print(f"{row['run']}: {shown}: {row['test_errors']} test errors, {row['seconds']:.0f} s", flush=True)
         return row
 
-    def _options(self, seed: int, epochs: int, precision: str, quick: bool = False) -> dict[str, Any]:
+    def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:
         dtype = torch.bfloat16 if precision == "bfloat16" else None
-        numbers = {"seed": seed, "epochs": epochs, "batch_size": 256, "lr": 1e-3}
+        numbers = {"seed": seed, "epochs": epochs, "batch_size": 256, "lr": lr}
         return numbers | {"precision": dtype, "device": self.device, "progress": False}
 
     def teacher(self, **settings) -> dict[str, Any]:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
-        network, seed = teacher_network(settings["seed"]), settings["seed"]
+        network, seed = wide_teacher(settings["seed"]), settings["seed"]
         _finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **self._options(**settings)))
         network.half().float()  # as it is stored
         checkpoints.save(network, self._path("teacher", seed), settings, half=True)
         return self._figures(network)
 
-    def student(self, temperature: float | None = None, **settings) -> dict[str, Any]:
-        """A student 2x800 on untranslated images: of the labels alone, or of the teacher's answers at T alone."""
+    def student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
+        """A student 2x800 on untranslated images: of the labels alone, or distilled at T."""
         network, train_data = mlp(784, 800, 800, 10, seed=settings["seed"]), self.data.train
         if temperature is None:
             _finished(train(network, train_data, **self._options(**settings)))
         else:
-            soft = {"temperature": temperature, "alpha": 1.0}
+            soft = {"temperature": temperature, "alpha": alpha}
             _finished(distill(network, self.answers, train_data, **soft, **self._options(**settings)))
         return self._figures(network)
 
@@ -182,19 +177,10 @@ class Section:
 
     def width(self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False) -> dict:
         """Students of two hidden layers of this width, one a seed, at T (None: alone), trained in float32."""
-        table = sweep(
-            lambda seed: mlp(784, width, width, 10, seed=seed),
-            self.data,
-            self.answers,
-            seeds=self.scale["seeds"],
-            temperature=temperature or 1.0,
-            alpha=0.0 if temperature is None else 1.0,
-            lr=1e-3,
-            epochs=epochs,
-            batch_size=128,
-            device=self.device,
-            progress=False,
-        )
+        soft = {"temperature": temperature or 1.0, "alpha": 0.0 if temperature is None else 1.0}
+        options = {"seeds": self.scale["seeds"], "lr": 1e-3, "epochs": epochs, "batch_size": 128, "progress": False}
+        options |= soft | {"device": self.device}
+        table = sweep(lambda seed: mlp(784, width, width, 10, seed=seed), self.data, self.answers, **options)
         _finished(table)
         return {figure: table.values(figure) for figure in ("validation_errors", "test_errors")}
 
@@ -214,19 +200,21 @@ class Section:
     @cached_property
     def answers(self) -> Tensor:
         """The logits, on the untranslated training images, of the teacher with the fewest validation errors."""
-        best = min(self.runs.rows("teacher", **self.common), key=lambda row: row["validation_errors"])
-        return predict(self._teacher(best["settings"]["seed"]), self.data.train, device=self.device)
+        teacher = self._teacher(_lowest(self._teachers(), "validation_errors")["seed"])
+        return predict(teacher, self.data.train, device=self.device)
 
     @cache  # noqa: B019 (one section a process)
     def _views(self, teachers: str) -> Views:
-        seeds = [row["settings"]["seed"] for row in self.runs.rows("teacher", **self.common)]
-        members = [self._teacher(seed) for seed in seeds]
+        members = [self._teacher(row["settings"]["seed"]) for row in self._teachers()]
         if teachers.endswith("cnn"):
             members.append(load_teacher("mnist")[0])
         return Views(self.data.train, Ensemble(*members), self.device)
 
+    def _teachers(self) -> list[dict[str, Any]]:
+        return self.runs.rows("teacher", **self.common, epochs=self.scale["teacher_epochs"])
+
     def _teacher(self, seed: int) -> nn.Module:
-        network = teacher_network()
+        network = wide_teacher()
         checkpoints.load(network, self._path("teacher", seed))
         return network.eval()
 
@@ -241,6 +229,18 @@ class Section:
             result[f"{name}_errors"] = errors(logits, split.labels)
             result[f"{name}_nll"] = round(nll(logits, split.labels), 5)
         return result | {"test_wrong": pack(wrong(logits, split.labels))}
+
+
+def chosen(records: Runs, kind: str, figure: str, **settings) -> dict[str, Any]:
+    """The settings of the student of this kind with the lowest figure, among those that were tried for the choice."""
+    tried = records.rows("student", seed=CHOOSER, **settings)
+    return _lowest([row for row in tried if KINDS[kind](row["settings"])], figure)
+
+
+def rate(records: Runs) -> dict[str, float]:
+    """The learning rate that was chosen on validation images for T = 20, which the other distilled students share."""
+    settings = chosen(records, "at 20", FIGURES[0])
+    return {"lr": settings["lr"]} if "lr" in settings else {}
 
 
 def _missing_figures(logits: dict[str, Tensor], splits: dict[str, Split]) -> dict[str, float]:

@@ -17,7 +17,7 @@ MIME = "application/vnd.kdtutor.finding+json"
 # A an article on the web with a script, E an encyclopedia's entry, V questions asked below a lecture video.
 CLAIMS = {
     "generalises": ("Soft targets make a student generalise better than hard targets alone do", "A, E"),
-    "few labels": ("With few labels a teacher helps: it answers more views of each image than labels can", "A, E"),
+    "few labels": ("With few labels a teacher helps", "A, E"),
     "smooths": ("A high temperature smooths the targets, a low one sharpens them", "A"),
     "look-alikes": ("Soft targets say which classes look alike", "A, V"),
     "mimics": ("Minimising the KL divergence makes the student mimic the teacher", "A"),
@@ -37,7 +37,6 @@ CLAIMS = {
     "domain": ("A teacher of one domain can teach a student in another", "A"),
     "multi-task": ("A teacher of several tasks can teach a student of one", "A"),
     "why smooth": ("T > 1 is needed: comparing plain softmax outputs isn't enough", "V"),
-    "direct": ("The student might as well be trained directly", "V"),
     "faster": ("The student learns in less time", "V"),
     "script": ("The article's own script (T = 5, alpha = 0.7) gains by distillation", "A"),
     "patience": ("A good teacher is patient and consistent", "Beyer et al. 2021"),
@@ -84,12 +83,13 @@ def finding(
     """
     if claim not in CLAIMS:
         raise ValueError(f"claim must be one of {', '.join(CLAIMS)}, got {claim!r}")
-    if isinstance(supports, str):
-        if supports not in ("lower", "higher") or not isinstance(effect, PairedDifference):
-            raise ValueError(
-                "supports must be 'lower' or 'higher' for a paired difference, or True, False or None, "
-                f"got {supports!r} for {type(effect).__name__}"
-            )
+    of_a_difference = supports in ("lower", "higher") and isinstance(effect, PairedDifference)
+    if not of_a_difference and supports not in (True, False, None):
+        raise ValueError(
+            "supports must be 'lower' or 'higher' for a paired difference, or True, False or None, "
+            f"got {supports!r} for {type(effect).__name__}"
+        )
+    if of_a_difference:
         supports = None if 0 in effect.interval else (effect.mean < 0) == (supports == "lower")
     verdict = {True: "holds", False: "false here", None: "not seen here"}[supports]
     verdict += f" here, but {but}" if but and supports else ""
@@ -112,7 +112,7 @@ def markdown(findings: Iterable[dict[str, str]]) -> str:
     lines = ["| claim | source | verdict | measured | notebook |", "|---|---|---|---|---|"]
     for row in sorted(findings, key=lambda row: [*CLAIMS].index(row["claim"])):
         link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']})"
-        cells = (*CLAIMS[row["claim"]], row["verdict"], row["effect"], link)
+        cells = [cell.replace("|", "\\|") for cell in (*CLAIMS[row["claim"]], row["verdict"], row["effect"], link)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -120,8 +120,8 @@ def markdown(findings: Iterable[dict[str, str]]) -> str:
 def insert(text: str, name: str, section: str) -> str:
     """`text` with `section` between the lines `<!-- name -->` and `<!-- end of name -->`, replacing what was there."""
     start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    before, found, rest = text.partition(start)
+    before, _, rest = text.partition(start)
     _, ended, after = rest.partition(end)
-    if not (found and ended):
+    if not ended:
         raise ValueError(f"text must have the lines {start.strip()} and {end.strip()}")
     return f"{before}{start}\n{section}\n\n{end}{after}"

@@ -68,7 +68,8 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 def with_bias(logits: Tensor, classes: Sequence[int], bias: float) -> Tensor:
     """Logits (N, C) of the same network with `bias` added to these classes' output biases."""
-    return logits.index_add(1, torch.tensor(classes), torch.full((len(logits), len(classes)), float(bias)))
+    moved = logits.new_zeros(logits.shape[1]).index_fill(0, torch.tensor(classes, device=logits.device), bias)
+    return logits + moved
 
 
 def best_bias(logits: Tensor, labels: Tensor, classes: Sequence[int], biases: Tensor) -> float:

@@ -231,19 +231,14 @@ def spread(
     ax: Axes | None = None,
 ) -> Axes:
     """Named curves of means over seeds; the band spans all seeds. groups: for each x the figures of all seeds."""
-    ax = ax or plt.subplots()[1]
-    for i, (name, values) in enumerate(groups.items()):
-        ax.fill_between(x, [min(v) for v in values], [max(v) for v in values], color=f"C{i}", alpha=0.2, linewidth=0)
-        ax.plot(x, [fmean(seeds) for seeds in values], label=name, color=f"C{i}", marker="os^Dv"[i % 5])
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    means = {name: [fmean(seeds) for seeds in values] for name, values in groups.items()}
+    ax = lines(x, means, xlabel, ylabel, title, log=log, marker="o" if len(x) < 20 else None, ax=ax)
+    for line, values in zip(ax.lines[-len(groups) :], groups.values(), strict=True):
+        low, high = [min(seeds) for seeds in values], [max(seeds) for seeds in values]
+        ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     if "x" in log:
-        ax.set_xscale("log")
         ax.set_xticks(x, [f"{value:g}" for value in x])
         ax.minorticks_off()
-    if "y" in log:
-        ax.set_yscale("log")
-    if len(groups) > 1:
-        ax.legend()
     return ax
 
 

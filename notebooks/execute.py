@@ -1,4 +1,5 @@
 """Execute the course's notebooks in place and normalise what is stored: `make notebooks` (or name some files).
+Then write what they found: `data/claims.json` and the README's ledger.
 
 Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out; the first code cell is
 the same in all. MNIST must be at hand, so that the stored figures show it.
@@ -10,9 +11,11 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from kdtutor import data
+from kdtutor import data, ledger, paper
+from kdtutor._record import write_json
 
 HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -45,6 +48,14 @@ def _is_widget(output: nbformat.NotebookNode) -> bool:
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
+def publish(notebooks: list[Path]) -> None:
+    """The findings that the notebooks store, as JSON; and the README's two tables, from them and from the records."""
+    findings = ledger.collect(notebooks)
+    write_json({"findings": findings}, data.shipped() / "claims.json")
+    text = ledger.insert(README.read_text(encoding="utf-8"), "ledger", ledger.markdown(findings))
+    README.write_text(ledger.insert(text, "paper", paper.markdown(paper.runs())), encoding="utf-8")
+
+
 def main(paths: list[Path]) -> None:
     data.load("mnist")
     every = sorted(HERE.glob("[0-9]*.ipynb"))
@@ -52,6 +63,7 @@ def main(paths: list[Path]) -> None:
     for path in paths or every:
         execute(path, bootstrap)
         print(path.name)
+    publish(every)
 
 
 if __name__ == "__main__":

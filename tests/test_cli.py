@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -11,7 +12,21 @@ import matplotlib
 import pytest
 
 import kdtutor
-from kdtutor import Dataset, checkpoints, cli, cnn, data, mlp, mnist, predict, strokes, teachers, training
+from kdtutor import (
+    Dataset,
+    checkpoints,
+    cli,
+    cnn,
+    data,
+    hinton,
+    mlp,
+    mnist,
+    paper,
+    predict,
+    strokes,
+    teachers,
+    training,
+)
 from kdtutor.metrics import errors
 
 train_teacher = teachers.train_teacher
@@ -284,6 +299,48 @@ def test_ctrl_c_saves_no_half_trained_teacher(run, tmp_path, monkeypatch):
 
 
 # data
+
+
+@pytest.fixture
+def reproduce(digits, tmp_path, monkeypatch):
+    """Run `kdtutor reproduce hinton --quick` on a few digits, as short as it can be; the exit status."""
+    monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+    shortest = {
+        "teachers": range(1),
+        "teacher_epochs": 1,
+        "epochs": (1, 2),
+        "few_epochs": (1, 2),
+        "best_epochs": (1, 2),
+    }
+    monkeypatch.setattr(hinton, "QUICK", hinton.QUICK | shortest | {"temperatures": (20.0,), "widths": {5: 1}})
+    return lambda: cli.main(["reproduce", "hinton", "--quick", f"--out={tmp_path}", "--device=cpu"])
+
+
+def test_reproduce_shows_the_papers_figures_beside_its_own(reproduce, tmp_path, capsys):
+    assert reproduce() == 0
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert table == paper.markdown(paper.runs(tmp_path)).splitlines()
+    assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+    assert [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])] == [
+        paper.runs(tmp_path).rows("teacher")[0]["test_errors"]
+    ] * 2
+
+
+def test_reproduce_goes_on_where_it_was_interrupted(reproduce, tmp_path, monkeypatch, capsys):
+    missing = hinton.Section.missing
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hinton.Section, "missing", stop)
+    assert reproduce() == 130
+    assert "keeps the finished runs" in capsys.readouterr().out
+    finished = (tmp_path / "runs.jsonl").read_bytes()
+    assert paper.runs(tmp_path).rows("student")
+    monkeypatch.setattr(hinton.Section, "missing", missing)
+    assert reproduce() == 0
+    assert (tmp_path / "runs.jsonl").read_bytes().startswith(finished)
+    assert "student:" not in capsys.readouterr().out
 
 
 @pytest.fixture

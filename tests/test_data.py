@@ -465,6 +465,35 @@ def test_jitter_shifts_each_image_by_its_own_few_pixels(batch, shift):
     assert len(seen) > 0.8 * len(steps)
 
 
+@pytest.mark.parametrize("shift", [1, 2])
+@pytest.mark.parametrize(
+    "image", [pixels(1, 1, 6, 5)[0], torch.rand(3, 4, 7, generator=seeded(0))], ids=["grey bytes", "colour floats"]
+)
+def test_shifted_moves_each_image_by_as_much_as_it_is_told(image, shift):
+    """0 is the whole shift down or right, 2 * shift the whole shift up or left."""
+    moves = [(down, right) for down in range(2 * shift + 1) for right in range(2 * shift + 1)]
+    batch = image.expand(len(moves), *image.shape).clone()
+    before = batch.clone()
+    result = data.shifted(batch, *torch.tensor(moves).T, shift)
+    assert result.dtype == image.dtype
+    assert torch.equal(result, torch.stack([shifted(image, shift - down, shift - right) for down, right in moves]))
+    assert torch.equal(batch, before)
+
+
+def test_shifted_by_nothing_is_the_same_and_no_view_of_it(images):
+    middle = torch.full((200,), 2)
+    same = data.shifted(images.images, middle, middle, 2)
+    assert torch.equal(same, images.images)
+    assert same.data_ptr() != images.images.data_ptr()
+
+
+@pytest.mark.parametrize("move", [(5, 0), (0, 5)])
+def test_shifted_by_more_than_the_border_is_refused(images, move):
+    down, right = (torch.full((200,), pixel) for pixel in move)
+    with pytest.raises(IndexError, match="index 5 is out of bounds"):
+        data.shifted(images.images, down, right, 2)
+
+
 def test_jitter_keeps_the_ink_of_what_lies_in_the_middle():
     blob = torch.zeros(50, 1, 28, 28)
     blob[:, :, 4:24, 4:24] = torch.rand(50, 1, 20, 20, generator=seeded(0))

@@ -167,6 +167,24 @@ MISTAKES = {
         "over the batch": lambda s, t: (s.argmax(0) == t.argmax(0)).double().mean(),
         "equal logits": lambda s, t: (s == t).double().mean(),
     },
+    "prior_correction": {
+        "the wrong way round": lambda z, old, new: z + (old / new).log(),
+        "only the new shares": lambda z, old, new: z + new.log(),
+        "shares, not their logarithms": lambda z, old, new: z + new - old,
+        "probabilities": lambda z, old, new: (z + (new / old).log()).softmax(1),
+    },
+    "relative_noise": {
+        "of one coordinate": lambda g: g.var(0, correction=0).mean() / g.mean(0).square().sum(),
+        "not squared": lambda g: (g - g.mean(0)).norm(dim=1).mean() / g.mean(0).norm(),
+        "upside down": lambda g: g.mean(0).square().sum() / (g - g.mean(0)).square().sum(1).mean(),
+        "N - 1": lambda g: g.var(0).sum() / g.mean(0).square().sum(),
+    },
+    "ensemble_logits": {
+        "mean logits": lambda z: z.mean(0),
+        "probabilities": lambda z: z.softmax(-1).mean(0),
+        "log before the mean": lambda z: z.log_softmax(-1).mean(0),
+        "over examples": lambda z: z.softmax(-1).mean(1).log(),
+    },
     "paired_interval": {
         "a - b": lambda a, b: interval(b, a),
         "normal quantile": partial(interval, quantile=1.96),

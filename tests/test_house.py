@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import nbformat
 import pytest
 
 import kdtutor
+from kdtutor import ledger, paper
 from kdtutor.exercises import EXERCISES
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +31,7 @@ FLOORS = (
     {"sweep"},
     {"plots", "teachers", "bench", "__init__"},
     {"pairs", "hinton"},
-    {"exercises", "ledger"},
+    {"exercises", "ledger", "paper"},
     {"cli"},
     {"__main__"},
 )
@@ -147,3 +149,16 @@ def test_a_notebook_is_small_enough_to_read_online(path):
 def test_every_exercise_is_set_once():
     sources = "\n".join(cell.source for path in NOTEBOOKS for cell in code_cells(path))
     assert sorted(re.findall(r'exercises\.check\("(\w+)"', sources)) == sorted(EXERCISES)
+
+
+def test_the_readme_has_the_ledger_that_the_notebooks_found():
+    findings = ledger.collect(NOTEBOOKS)
+    assert json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8")) == {"findings": findings}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert ledger.insert(readme, "ledger", ledger.markdown(findings)) == readme
+    assert {row["claim"] for row in findings} == {*ledger.CLAIMS}, "each claim of the ledger has been put to the test"
+
+
+def test_the_readme_has_the_papers_figures_beside_the_records():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert ledger.insert(readme, "paper", paper.markdown(paper.runs())) == readme

@@ -105,6 +105,76 @@ def test_entropy_in_bits(probabilities, bits):
     torch.testing.assert_close(metrics.entropy(torch.tensor(probabilities).float()), torch.tensor(bits).float())
 
 
+# Output biases
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("classes", "bias"), [([3], 2.5), ([7, 0], -0.75), (range(10), 1.0), ([1], 0)])
+def test_a_bias_is_added_to_its_classes_alone_and_the_input_stays(dtype, classes, bias):
+    logits = torch.randn(20, 10, generator=torch.Generator().manual_seed(0)).to(dtype)
+    before = logits.clone()
+    moved = metrics.with_bias(logits, classes, bias)
+    for column in range(10):
+        assert torch.equal(moved[:, column], before[:, column] + bias * (column in classes))
+    assert torch.equal(logits, before)
+    assert moved.dtype == dtype
+
+
+def test_a_bias_is_one_of_the_networks_last_layer():
+    layer, inputs = nn.Linear(5, 4), torch.randn(30, 5)
+    with torch.no_grad():
+        before = layer(inputs)
+        layer.bias[[1, 2]] += 1.5
+        torch.testing.assert_close(metrics.with_bias(before, [1, 2], 1.5), layer(inputs))
+
+
+@pytest.mark.parametrize(("classes", "taken"), [([3], 4.0), ([7, 8], -3.0), ([0], 0.5)])
+def test_the_best_bias_undoes_one_that_was_taken_from_the_last_layer(classes, taken):
+    layer, inputs = nn.Linear(20, 10), torch.randn(3_000, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(1))
+        labels = layer(inputs).argmax(-1)
+        layer.bias[classes] -= taken
+        logits = layer(inputs)
+    assert metrics.errors(logits, labels) > 50
+    bias = metrics.best_bias(logits, labels, classes, torch.arange(-6, 6, 0.125))
+    assert bias == pytest.approx(taken, abs=0.125)
+    assert metrics.errors(metrics.with_bias(logits, classes, bias), labels) < 10
+
+
+@pytest.mark.parametrize(
+    ("biases", "middle"),
+    [
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8], {4}),  # 2 to 6 leave no error
+        ([8, 7, 6, 5, 4, 3, 2, 1, 0], {4}),
+        ([0, 2, 3, 4, 5, 8], {3, 4}),
+        ([0, 6, 7], {6}),
+        ([1], {1}),
+        ([7, 8, 9], {8}),  # none is good, and all are equally bad
+    ],
+)
+def test_of_several_best_biases_it_is_the_middle_one(biases, middle):
+    """Class 0 needs more than 1.5 to win where it should, and less than 6.5 to lose where it should."""
+    logits, labels = torch.tensor([[0.0, 1.5], [0.0, 6.5]]), torch.tensor([0, 1])
+    assert metrics.best_bias(logits, labels, [0], torch.tensor(biases).float()) in middle
+    assert metrics.best_bias(-logits, 1 - labels, [0], -torch.tensor(biases).float()) in {-bias for bias in middle}
+
+
+@properties
+@given(answers(), st.lists(st.integers(-12, 12), min_size=1, max_size=9, unique=True), st.data())
+def test_the_best_bias_leaves_the_fewest_errors_of_all_with_as_many_such_below_as_above(answers, biases, data):
+    logits, labels = answers[0].float(), answers[1]
+    classes = data.draw(st.lists(st.integers(0, logits.shape[1] - 1), min_size=1, unique=True))
+    wrong = {}
+    for bias in biases:
+        moved = torch.stack([column + bias * (i in classes) for i, column in enumerate(logits.T)], dim=1)
+        wrong[bias] = sum(row.index(max(row)) != label for row, label in rows(moved, labels))
+    best = metrics.best_bias(logits, labels, classes, torch.tensor(biases).float())
+    fewest = [bias for bias in biases if wrong[bias] == min(wrong.values())]
+    assert best in fewest
+    assert abs(sum(bias < best for bias in fewest) - sum(bias > best for bias in fewest)) <= 1
+
+
 def modes(model):
     return [module.training for module in model.modules()]
 
@@ -131,6 +201,10 @@ def test_latency_hands_the_model_back_even_if_it_fails(frozen):
 
 
 Z = torch.zeros(2, 3)
+
+
+def best_bias(logits, labels):
+    return metrics.best_bias(logits, labels, [0], torch.tensor([0.0, 1.0]))
 
 
 @pytest.mark.parametrize("metric", [metrics.errors, metrics.wrong, metrics.nll, metrics.calibration_error])

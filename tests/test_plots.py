@@ -5,9 +5,10 @@ import math
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 
 from kdtutor import History, Table, plots
-from kdtutor.statistics import paired_difference
+from kdtutor.statistics import Interval, PairedDifference, paired_difference
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +163,82 @@ def test_paired_joins_each_seed_and_shows_the_interval():
     assert labels(right) == ("", "distilled − alone", "mean, 95 % interval")
 
 
+DIFFERENCES = {
+    "few labels": PairedDifference(-30.0, Interval(-45.0, -20.0), 5),
+    "script": PairedDifference(2.0, Interval(-1.0, 4.0), 5),
+    "reverse": PairedDifference(5.0, Interval(1.0, 9.0), 5),
+}
+
+
+def test_intervals_stand_one_below_the_other_filled_where_they_leave_0_out():
+    ax = plots.intervals(DIFFERENCES, "errors of 10,000", "what helps")
+    means, zero = {line.get_ydata()[0]: line for line in ax.lines if line.get_marker() == "o"}, ax.lines[-1]
+    segments = {bar.get_segments()[0][0, 1]: bar.get_segments()[0] for bar in ax.collections}
+    for i, difference in enumerate(DIFFERENCES.values()):
+        assert means[i].get_xydata().tolist() == [[difference.mean, i]]
+        assert segments[i].tolist() == [[difference.interval.low, i], [difference.interval.high, i]]
+    assert [means[i].get_markerfacecolor() for i in range(3)] == ["C0", "white", "C0"]
+    assert list(zero.get_xdata()) == [0, 0]
+    assert dict(zip(ax.get_yticks(), texts(ax.get_yticklabels()), strict=True)) == dict(enumerate(DIFFERENCES))
+    assert ax.yaxis_inverted()  # the first is at the top
+    assert labels(ax) == ("errors of 10,000", "", "what helps")
+    assert ax.get_legend() is None
+
+
+def test_each_interval_has_its_room_in_the_figure():
+    one, three = (plots.intervals(some, "x", "title") for some in ({"script": DIFFERENCES["script"]}, DIFFERENCES))
+    assert one.get_ylim() == (0.5, -0.5)
+    assert three.get_ylim() == (2.5, -0.5)
+    assert three.figure.get_figheight() > one.figure.get_figheight() + 0.5
+
+
+SEEDS = {"alone": [[3.0, 1.0, 5.0], [2.0, 2.0, 2.0]], "distilled": [[2.0, 0.5, 0.5], [1.0, 4.0, 1.0]]}
+
+
+def test_a_spread_is_a_line_of_means_in_a_band_from_the_lowest_to_the_highest_seed():
+    ax = plots.spread([1, 4], SEEDS, "T", "errors", "by T")
+    assert {line.get_label(): line.get_xydata().tolist() for line in ax.lines} == {
+        "alone": [[1, 3], [4, 2]],
+        "distilled": [[1, 1], [4, 2]],
+    }
+    corners = [{tuple(corner) for corner in band.get_paths()[0].vertices.tolist()} for band in ax.collections]
+    assert corners == [{(1, 1), (1, 5), (4, 2)}, {(1, 0.5), (1, 2), (4, 1), (4, 4)}]
+    for line, band in zip(ax.lines, ax.collections, strict=True):
+        assert to_rgba(line.get_color())[:3] == tuple(band.get_facecolor()[0][:3])
+        assert band.get_facecolor()[0][3] < 0.5  # both bands can be seen
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+    assert {line.get_marker() for line in ax.lines} == {"o"}
+    assert labels(ax) == ("T", "errors", "by T")
+    assert texts(ax.get_legend().get_texts()) == ["alone", "distilled"]
+
+
+@pytest.mark.parametrize(("log", "scales"), [("", "linear linear"), ("x", "log linear"), ("y", "linear log")])
+def test_a_spread_over_a_logarithm_names_each_of_its_places(log, scales):
+    ax = plots.spread([2.5, 40.0], SEEDS, "T", "errors", "by T", log=log)
+    assert f"{ax.get_xscale()} {ax.get_yscale()}" == scales
+    if log == "x":
+        assert (list(ax.get_xticks()), texts(ax.get_xticklabels())) == ([2.5, 40.0], ["2.5", "40"])
+        assert list(ax.get_xticks(minor=True)) == []
+
+
+def test_a_spread_in_axes_with_other_lines_has_bands_of_its_lines_colours():
+    ax = plots.lines([1, 4], {"teacher": [1, 1]}, "T", "errors", "by T")
+    plots.spread([1, 4], SEEDS, "T", "errors", "by T", ax=ax)
+    colours = [to_rgba(line.get_color())[:3] for line in ax.lines[1:]]
+    assert [tuple(band.get_facecolor()[0][:3]) for band in ax.collections] == colours
+
+
+def test_a_spread_of_many_places_is_without_markers():
+    many = range(1, 41)
+    ax = plots.spread(many, {"alone": [[1.0, 2.0]] * 40, "distilled": [[3.0]] * 40}, "step", "errors", "by step")
+    assert {line.get_marker() for line in ax.lines} == {"None"}
+    assert all(line.get_xdata().tolist() == list(many) for line in ax.lines)
+
+
+def test_one_spread_needs_no_legend():
+    assert plots.spread([1, 4], {"alone": SEEDS["alone"]}, "T", "errors", "by T").get_legend() is None
+
+
 def test_plane_shows_a_probability_and_its_boundary():
     probability = torch.linspace(0, 1, 11).expand(5, 11)  # grows to the right
     ax = plots.plane(probability, (-1, 1, -3, 3), "title")
@@ -180,9 +257,11 @@ def test_plane_shows_a_probability_and_its_boundary():
         lambda ax: plots.bars({"p": [1.0, 2.0]}, ["a", "b"], "y", "title", ax=ax),
         lambda ax: plots.heatmap(torch.zeros(10, 10), "x", "y", "title", ax=ax),
         lambda ax: plots.curves({"a": History(validation_errors=[3.0, 2.0])}, "title", ax=ax),
+        lambda ax: plots.intervals(DIFFERENCES, "x", "title", ax=ax),
+        lambda ax: plots.spread([1, 4], SEEDS, "x", "y", "title", ax=ax),
         lambda ax: plots.plane(torch.eye(3), (0, 1, 0, 1), "title", ax=ax),
     ],
-    ids=["lines", "bars", "heatmap", "curves", "plane"],
+    ids=["lines", "bars", "heatmap", "curves", "intervals", "spread", "plane"],
 )
 def test_axes_that_are_given_are_drawn_into(draw):
     ax = plt.figure().subplots()
