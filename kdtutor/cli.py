@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         "--precision",
         choices=("bfloat16", "float32"),
         default="bfloat16",
-        help="of the large networks' products (default %(default)s: two to three times as fast where the processor has "
-        "instructions for it, slower elsewhere)",
+        help="of the large networks' products (default %(default)s: faster on a processor with instructions for it, "
+        "slower elsewhere)",
     )
     again.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints
+from kdtutor.choices import CHOICES, CHOOSER, FIGURES, KINDS, chosen, corrected, lowest, rate
 from kdtutor.data import Dataset, Split, jitter
 from kdtutor.history import History
 from kdtutor.losses import distillation_loss
@@ -38,7 +39,7 @@ FULL = {
     "rates": ({}, {"lr": 3e-3}, {"lr": 1e-2}),  # {}: 1e-3
     "widths": {5: 20, 10: 20, 30: 20, 100: 10, 300: 6},  # width: epochs
     "width_temperatures": (1.0, 2.5, 4.0, 8.0, 20.0, 40.0),
-    "few_epochs": (60, 200),
+    "few_epochs": (60, 20, 200),
     "best_epochs": (10, 60),
 }
 QUICK = {
@@ -54,14 +55,6 @@ QUICK = {
     "few_epochs": (5, 10),
     "best_epochs": (1, 3),
 }
-CHOICES = ("validation", "test")
-FIGURES = tuple(f"{split}_errors" for split in CHOICES)
-KINDS = {  # of students, by their settings
-    "alone": lambda settings: "temperature" not in settings,
-    "at 20": lambda settings: settings.get("temperature") == 20 and "alpha" not in settings,
-    "distilled": lambda settings: "temperature" in settings,
-}
-CHOOSER = 100  # the seed of the students by which T, epochs and the like are chosen
 BIASES = torch.arange(0, 20, 0.1)
 
 
@@ -88,7 +81,7 @@ class Section:
         self._best()
         for kind, name in {"teacher": "teacher", "best": "student"}.items():
             rows = [row for row in self.runs.rows(kind, **self.common) if row["settings"]["seed"] != CHOOSER]
-            copyfile(self._path(kind, _lowest(rows, "validation_errors")["seed"]), self.folder / f"{name}.safetensors")
+            copyfile(self._path(kind, lowest(rows, "validation_errors")["seed"]), self.folder / f"{name}.safetensors")
 
     def _all_digits(self) -> None:
         """Students 2x800 alone, at T = 20, and at whatever serves best."""
@@ -96,24 +89,23 @@ class Section:
         first = {"seed": CHOOSER, "epochs": short}
         soft = [self._made(self.student, **first, temperature=t) for t in self.scale["temperatures"]]
         for figure in FIGURES:
-            best = _lowest(soft, figure)
+            best = lowest(soft, figure)
             for alpha in self.scale["alphas"]:
                 self._made(self.student, **best, alpha=alpha)
-            for options, rate in product((first, first | {"temperature": 20.0}, best), self.scale["rates"]):
-                self._made(self.student, **options, **rate)
+            for options, lr in product((first, first | {"temperature": 20.0}, best), self.scale["rates"]):
+                self._made(self.student, **options, **lr)
         for figure, kind in product(FIGURES, KINDS):
             self._made(self.student, **chosen(self.runs, kind, figure, epochs=short) | {"epochs": long})
         for figure, kind, seed in product(FIGURES, KINDS, self.scale["seeds"]):
             self._made(self.student, **chosen(self.runs, kind, figure) | {"seed": seed})
 
-    def _missing(self, transfer: str, epochs: tuple[int, int]) -> None:
-        """Students whose transfer set lacks classes, at the T that is chosen, by a student of a shorter training."""
-        short, long = epochs
-        first = {"seed": CHOOSER, "transfer": transfer, "epochs": short} | rate(self.runs)
+    def _missing(self, transfer: str, lengths: tuple[int, ...]) -> None:
+        """Students whose transfer set lacks classes, at the T and then the length that are chosen."""
+        first = {"seed": CHOOSER, "transfer": transfer, "epochs": lengths[0]} | rate(self.runs)
         rows = [self._made(self.missing, **first, temperature=t) for t in self.scale["temperatures"]]
-        settings = _lowest([row | row["corrected"]["validation"] for row in rows], "validation_errors")
+        rows = [self._made(self.missing, **corrected(rows) | {"epochs": epochs}) for epochs in lengths]
         for seed in self.scale["seeds"]:
-            self._made(self.missing, **settings | {"seed": seed, "epochs": long})
+            self._made(self.missing, **corrected(rows) | {"seed": seed})
 
     def _best(self) -> None:
         """The best student 2x800 that we know to distil."""
@@ -122,7 +114,7 @@ class Section:
             self._made(self.best, seed=CHOOSER, teachers=teachers, temperature=t, epochs=short, **rate(self.runs))
             for teachers, t in product(("2x1200", "2x1200 and cnn"), (4.0, 20.0))
         ]
-        settings = _lowest(rows, "validation_nll")
+        settings = lowest(rows, "validation_nll")
         for seed in self.scale["seeds"]:
             self._made(self.best, **settings | {"seed": seed, "epochs": long})
 
@@ -135,9 +127,11 @@ class Section:
         return row
 
     def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:
-        dtype = torch.bfloat16 if precision == "bfloat16" else None
         numbers = {"seed": seed, "epochs": epochs, "batch_size": 256, "lr": lr}
-        return numbers | {"precision": dtype, "device": self.device, "progress": False}
+        return numbers | {"precision": self._precision(), "device": self.device, "progress": False}
+
+    def _precision(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.common["precision"] == "bfloat16" else None
 
     def teacher(self, **settings) -> dict[str, Any]:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
@@ -200,7 +194,7 @@ class Section:
     @cached_property
     def answers(self) -> Tensor:
         """The logits, on the untranslated training images, of the teacher with the fewest validation errors."""
-        teacher = self._teacher(_lowest(self._teachers(), "validation_errors")["seed"])
+        teacher = self._teacher(lowest(self._teachers(), "validation_errors")["seed"])
         return predict(teacher, self.data.train, device=self.device)
 
     @cache  # noqa: B019 (one section a process)
@@ -208,7 +202,7 @@ class Section:
         members = [self._teacher(row["settings"]["seed"]) for row in self._teachers()]
         if teachers.endswith("cnn"):
             members.append(load_teacher("mnist")[0])
-        return Views(self.data.train, Ensemble(*members), self.device)
+        return Views(self.data.train, Ensemble(*members), self.device, self._precision())
 
     def _teachers(self) -> list[dict[str, Any]]:
         return self.runs.rows("teacher", **self.common, epochs=self.scale["teacher_epochs"])
@@ -231,27 +225,10 @@ class Section:
         return result | {"test_wrong": pack(wrong(logits, split.labels))}
 
 
-def chosen(records: Runs, kind: str, figure: str, **settings) -> dict[str, Any]:
-    """The settings of the student of this kind with the lowest figure, among those that were tried for the choice."""
-    tried = records.rows("student", seed=CHOOSER, **settings)
-    return _lowest([row for row in tried if KINDS[kind](row["settings"])], figure)
-
-
-def rate(records: Runs) -> dict[str, float]:
-    """The learning rate that was chosen on validation images for T = 20, which the other distilled students share."""
-    settings = chosen(records, "at 20", FIGURES[0])
-    return {"lr": settings["lr"]} if "lr" in settings else {}
-
-
 def _missing_figures(logits: dict[str, Tensor], splits: dict[str, Split]) -> dict[str, float]:
     threes = splits["test"].labels == 3
     result = {f"{name}_errors": errors(z, splits[name].labels) for name, z in logits.items()}
     return result | {"test_wrong_threes": int(wrong(logits["test"], splits["test"].labels)[threes].sum())}
-
-
-def _lowest(rows: list[dict[str, Any]], figure: str) -> dict[str, Any]:
-    """The settings of the row with the lowest figure."""
-    return min(rows, key=lambda row: row[figure])["settings"]
 
 
 def _finished(history: History | Table) -> None:

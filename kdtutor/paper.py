@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdtutor import checkpoints, hinton, teachers
+from kdtutor import checkpoints, teachers
+from kdtutor.choices import CHOICES, CHOOSER, chosen, corrected, rate
 from kdtutor.data import shipped
 from kdtutor.models import mlp
 from kdtutor.runs import Runs, unpack
@@ -38,26 +39,23 @@ def load(kind: str) -> nn.Module:
 def students(records: Runs, kind: str, chosen_on: str = "validation") -> list[dict[str, Any]]:
     """The rows of the students "alone", "at 20" (distilled at T = 20) or "distilled" (at any T and alpha), a row a
     seed, at the settings that were chosen on the validation or the test images."""
-    return _seeds(records.rows("student"), hinton.chosen(records, kind, f"{chosen_on}_errors"))
+    return _seeds(records.rows("student"), chosen(records, kind, f"{chosen_on}_errors"))
 
 
 def missing(records: Runs, transfer: str) -> list[dict[str, Any]]:
     """The rows of the students whose transfer set was "without 3" or "7 and 8", a row a seed, at the T that was
     chosen on validation images; row["corrected"]: with the biases that are best on "validation" or "test" images."""
-    rows = records.rows("missing", transfer=transfer, **hinton.rate(records))
-    tried = [row for row in rows if row["settings"]["seed"] == hinton.CHOOSER]
-    best = min(tried, key=lambda row: row["corrected"]["validation"]["validation_errors"])["settings"]
-    longest = max(row["settings"]["epochs"] for row in rows)
-    return _seeds(rows, best | {"epochs": longest})
+    rows = records.rows("missing", transfer=transfer, **rate(records))
+    return _seeds(rows, corrected([row for row in rows if row["settings"]["seed"] == CHOOSER]))
 
 
 def best(records: Runs) -> list[dict[str, Any]]:
     """The rows of the best students of 784-800-800-10, a row a seed."""
-    return [row for row in records.rows("best") if row["settings"]["seed"] != hinton.CHOOSER]
+    return [row for row in records.rows("best") if row["settings"]["seed"] != CHOOSER]
 
 
 def _seeds(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    others = [row for row in rows if row["settings"]["seed"] != hinton.CHOOSER]
+    others = [row for row in rows if row["settings"]["seed"] != CHOOSER]
     return [row for row in others if row["settings"] | {"seed": None} == settings | {"seed": None}]
 
 
@@ -85,7 +83,7 @@ def markdown(records: Runs) -> str:
     }
     kinds["distilled"] = ("the same, T chosen", "", "")
     for kind, (name, published, others) in kinds.items():
-        ours = [students(records, kind, chosen_on) for chosen_on in hinton.CHOICES]
+        ours = [students(records, kind, chosen_on) for chosen_on in CHOICES]
         cells = [_errors(rows) + (_temperature(rows) if kind == "distilled" else "") for rows in ours]
         lines.append(_line(name, published, cells, others))
     for transfer, (name, published) in {
@@ -94,9 +92,13 @@ def markdown(records: Runs) -> str:
     }.items():
         rows, threes = missing(records, transfer), transfer == "without 3"
         lines.append(_line(name + _temperature(rows), published, [_missing(rows, threes)] * 2, ""))
-        cells = [_missing([row["corrected"][chosen_on] for row in rows], threes) for chosen_on in hinton.CHOICES]
+        cells = [_missing([row["corrected"][chosen_on] for row in rows], threes) for chosen_on in CHOICES]
         published = "109, of these 14 threes" if threes else "1320"
         lines.append(_line("… bias corrected", published, cells, ""))
+    for width, published in {30: "T = 2.5 to 4 clearly the best", 300: "all T above 8 about the same"}.items():
+        if records.rows("width", width=width):
+            cells = [_by_temperature(records, width), ""]
+            lines.append(_line(f"distilled students with two layers of {width}", published, cells, ""))
     lines.append(_line("best student 784-800-800-10 that we could distil", "", [_errors(best(records)), ""], ""))
     return "\n".join(lines)
 
@@ -131,3 +133,9 @@ def widths(records: Runs) -> dict[int, dict[str, Any]]:
         found[width] = {"temperature": soft["settings"]["temperature"], "difference": paired_difference(*pair)}
         found[width] |= dict(zip(("alone", "distilled"), pair, strict=True))
     return found
+
+
+def _by_temperature(records: Runs, width: int) -> str:
+    rows = [row for row in records.rows("width", width=width) if row["settings"]["temperature"]]
+    cells = (f"T = {row['settings']['temperature']:g}: {fmean(row['test_errors']):.0f}" for row in rows)
+    return ", ".join(cells)

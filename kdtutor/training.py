@@ -127,8 +127,8 @@ def fit(
         seed: of the order of examples (a DataLoader's, too, unless it has a generator), augmentation and dropout; not
             of the initial weights.
         precision: of the products while training, by `torch.autocast`; weights and losses keep their own.
-            torch.bfloat16 trains large networks two to three times as fast where the processor has instructions for
-            it (a CPU with AVX512-BF16 or AMX; a GPU), and slower elsewhere. None leaves all as it is.
+            torch.bfloat16 trains large networks faster where the processor has instructions for it (a CPU with
+            AVX512-BF16 or AMX; a GPU), and slower elsewhere. None leaves all as it is.
         device: where to compute; None takes a GPU if there is one. On a CPU small work runs on one thread, for this
             call only: a second gains less there than it costs as soon as another process wants a core.
         progress: whether to show a bar, one step an epoch.

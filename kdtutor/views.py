@@ -1,10 +1,12 @@
 """Jittered views whose answers by a teacher are known: patient, consistent distillation at the price of plain epochs"""
 
+from contextlib import nullcontext
 from itertools import product
 
 import torch
 from torch import Tensor, nn
 
+from kdtutor._lend import pick_device
 from kdtutor.data import Split, shifted
 from kdtutor.training import predict
 
@@ -12,17 +14,28 @@ REACH = 2  # pixels
 
 
 class Views:
-    """All 25 shifts of a split's images by up to 2 pixels, and a teacher's answers to each, asked once.
+    """All 25 shifts of a split's images by up to 2 pixels, and a teacher's answers to each, asked once; in `precision`
+    (torch.bfloat16, see `training.fit`), if given.
 
     `views.jitter` serves as `augment` of `training.fit`, and `views.answers_to(index)` are then the teacher's logits
     (B, C) on the latest batch as it was shown, where index are its rows of the split.
     """
 
-    def __init__(self, split: Split, teacher: nn.Module, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        split: Split,
+        teacher: nn.Module,
+        device: str | torch.device | None = None,
+        precision: torch.dtype | None = None,
+    ) -> None:
         moves = product(range(2 * REACH + 1), repeat=2)
         offsets = ([torch.full((len(split),), move) for move in pair] for pair in moves)
         views = (Split(shifted(split.images, *pair, REACH), split.labels) for pair in offsets)
-        self.logits = torch.stack([predict(teacher, view, device=device) for view in views])  # (25, N, C)
+        with torch.autocast(pick_device(device).type, precision) if precision else nullcontext():
+            answers = [predict(teacher, view, device=device) for view in views]
+        self.logits = torch.stack(answers)  # (25, N, C)
+        if precision:
+            self.logits = self.logits.float()
         self._shown = torch.empty(0, dtype=torch.int64)
 
     def jitter(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from kdtutor import Dataset, Split, checkpoints, distill, hinton, jitter, mlp, predict, stack, strokes, train, training
-from kdtutor.hinton import CHOICES, CHOOSER, Section
+from kdtutor.choices import CHOICES, CHOOSER
+from kdtutor.hinton import Section
 from kdtutor.metrics import errors, nll
 from kdtutor.models import Ensemble
 from kdtutor.teachers import Dropout, load_teacher, wide_teacher
@@ -236,10 +237,12 @@ def expected(section):
         for name in ("validation_errors", "test_errors"):
             seeds("student", best("student", kind, name))
     rate = {name: value for name, value in best("student", at_20, "validation_errors").items() if name == "lr"}
-    for transfer, (short, long) in {"without 3": SCALE["epochs"], "7 and 8": SCALE["few_epochs"]}.items():
-        some = {"seed": CHOOSER, "transfer": transfer, "epochs": short} | rate
+    for transfer, lengths in {"without 3": SCALE["epochs"], "7 and 8": SCALE["few_epochs"]}.items():
+        some = {"seed": CHOOSER, "transfer": transfer, "epochs": lengths[0]} | rate
         soft = [some | {"temperature": temperature} for temperature in SCALE["temperatures"]]
-        seeds("missing", best("missing", soft, "validation_errors", "validation") | {"epochs": long})
+        softest = best("missing", soft, "validation_errors", "validation")
+        lengthened = [softest | {"epochs": epochs} for epochs in lengths]
+        seeds("missing", best("missing", lengthened, "validation_errors", "validation"))
     for width, epochs in SCALE["widths"].items():
         for temperature in (None, *SCALE["width_temperatures"]):
             runs.append(("width", {"width": width, "temperature": temperature, "epochs": epochs}))

@@ -26,7 +26,7 @@ FLOORS = (
     {"_check", "_files"},
     {"_seed", "_lend", "_record", "history"},
     {"losses", "models", "metrics", "checkpoints", "strokes", "mnist", "data", "runs"},
-    {"training", "statistics"},
+    {"training", "statistics", "choices"},
     {"stack", "table", "views"},
     {"sweep"},
     {"plots", "teachers", "bench", "__init__"},
