@@ -128,10 +128,7 @@ class Section:
 
     def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:
         numbers = {"seed": seed, "epochs": epochs, "batch_size": 256, "lr": lr}
-        return numbers | {"precision": self._precision(), "device": self.device, "progress": False}
-
-    def _precision(self) -> torch.dtype | None:
-        return torch.bfloat16 if self.common["precision"] == "bfloat16" else None
+        return numbers | {"precision": _dtype(precision), "device": self.device, "progress": False}
 
     def teacher(self, **settings) -> dict[str, Any]:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
@@ -202,7 +199,7 @@ class Section:
         members = [self._teacher(row["settings"]["seed"]) for row in self._teachers()]
         if teachers.endswith("cnn"):
             members.append(load_teacher("mnist")[0])
-        return Views(self.data.train, Ensemble(*members), self.device, self._precision())
+        return Views(self.data.train, Ensemble(*members), self.device, _dtype(self.common["precision"]))
 
     def _teachers(self) -> list[dict[str, Any]]:
         return self.runs.rows("teacher", **self.common, epochs=self.scale["teacher_epochs"])
@@ -223,6 +220,10 @@ class Section:
             result[f"{name}_errors"] = errors(logits, split.labels)
             result[f"{name}_nll"] = round(nll(logits, split.labels), 5)
         return result | {"test_wrong": pack(wrong(logits, split.labels))}
+
+
+def _dtype(precision: str) -> torch.dtype | None:
+    return torch.bfloat16 if precision == "bfloat16" else None
 
 
 def _missing_figures(logits: dict[str, Tensor], splits: dict[str, Split]) -> dict[str, float]:

@@ -89,7 +89,8 @@ def distill(
                 kept = predict(teacher, data, device=device).to(device)
         with torch.no_grad():
             answers = kept.index_select(0, index) if fixed else teacher(as_input(inputs, dtype_of(teacher)))
-        return distillation_loss(student_logits, _wide(answers), labels, temperature=temperature, alpha=alpha)
+        answers = answers.to(student_logits.dtype)
+        return distillation_loss(student_logits, answers, labels, temperature=temperature, alpha=alpha)
 
     with lent(teacher, device, training=False) if kept is None else nullcontext():
         return fit(student, data, loss, augment=augment, device=device, **options)
