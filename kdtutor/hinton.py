@@ -41,6 +41,7 @@ FULL = {
     "width_temperatures": (1.0, 2.5, 4.0, 8.0, 20.0, 40.0),
     "few_epochs": (60, 20, 200),
     "best_epochs": (10, 60),
+    "ensembles": ("2x1200", "2x1200 and cnn"),
 }
 QUICK = {
     "seeds": range(2),
@@ -54,6 +55,7 @@ QUICK = {
     "width_temperatures": (1.0, 4.0, 20.0),
     "few_epochs": (5, 10),
     "best_epochs": (1, 3),
+    "ensembles": ("2x1200",),
 }
 BIASES = torch.arange(0, 20, 0.1)
 
@@ -112,7 +114,7 @@ class Section:
         short, long = self.scale["best_epochs"]
         rows = [
             self._made(self.best, seed=CHOOSER, teachers=teachers, temperature=t, epochs=short, **rate(self.runs))
-            for teachers, t in product(("2x1200", "2x1200 and cnn"), (4.0, 20.0))
+            for teachers, t in product(self.scale["ensembles"], (4.0, 20.0))
         ]
         settings = lowest(rows, "validation_nll")
         for seed in self.scale["seeds"]:

@@ -31,6 +31,7 @@ SCALE = {  # as small as it goes with two of what is to be told apart
     "width_temperatures": (4.0,),
     "few_epochs": (2, 3),
     "best_epochs": (1, 2),
+    "ensembles": ("2x1200", "2x1200 and cnn"),
 }
 COMMON = {"precision": "float32", "quick": True}
 OPTIONS = {"batch_size": 256, "lr": 1e-3, "device": "cpu", "progress": False}
