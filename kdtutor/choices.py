@@ -31,6 +31,11 @@ def rate(records: Runs) -> dict[str, float]:
     return {"lr": settings["lr"]} if "lr" in settings else {}
 
 
+def finals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that results are made of: those of all seeds but the chooser's."""
+    return [row for row in rows if row["settings"]["seed"] != CHOOSER]
+
+
 def lowest(rows: list[dict[str, Any]], figure: str) -> dict[str, Any]:
     """The settings of the row with the lowest figure."""
     return min(rows, key=lambda row: row[figure])["settings"]

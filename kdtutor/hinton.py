@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints
-from kdtutor.choices import CHOICES, CHOOSER, FIGURES, KINDS, chosen, corrected, lowest, rate
+from kdtutor.choices import CHOICES, CHOOSER, FIGURES, KINDS, chosen, corrected, finals, lowest, rate
 from kdtutor.data import Dataset, Split, jitter
 from kdtutor.history import History
 from kdtutor.losses import distillation_loss
@@ -82,7 +82,7 @@ class Section:
             self._made(self.width, width=width, temperature=t, epochs=epochs)
         self._best()
         for kind, name in {"teacher": "teacher", "best": "student"}.items():
-            rows = [row for row in self.runs.rows(kind, **self.common) if row["settings"]["seed"] != CHOOSER]
+            rows = finals(self.runs.rows(kind, **self.common))
             copyfile(self._path(kind, lowest(rows, "validation_errors")["seed"]), self.folder / f"{name}.safetensors")
 
     def _all_digits(self) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints, teachers
-from kdtutor.choices import CHOICES, CHOOSER, chosen, corrected, rate
+from kdtutor.choices import CHOICES, CHOOSER, chosen, corrected, finals, rate
 from kdtutor.data import shipped
 from kdtutor.models import mlp
 from kdtutor.runs import Runs, unpack
@@ -51,12 +51,11 @@ def missing(records: Runs, transfer: str) -> list[dict[str, Any]]:
 
 def best(records: Runs) -> list[dict[str, Any]]:
     """The rows of the best students of 784-800-800-10, a row a seed."""
-    return [row for row in records.rows("best") if row["settings"]["seed"] != CHOOSER]
+    return finals(records.rows("best"))
 
 
 def _seeds(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    others = [row for row in rows if row["settings"]["seed"] != CHOOSER]
-    return [row for row in others if row["settings"] | {"seed": None} == settings | {"seed": None}]
+    return [row for row in finals(rows) if row["settings"] | {"seed": None} == settings | {"seed": None}]
 
 
 def wrong(rows: list[dict[str, Any]]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Jittered views whose answers by a teacher are known: patient, consistent distillation at the price of plain epochs"""
+"""Jittered views with a teacher's answers known: patient, consistent distillation at the price of plain epochs."""
 
 from contextlib import nullcontext
 from itertools import product
