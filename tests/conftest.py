@@ -10,10 +10,22 @@ import pytest
 import torch
 from torch import nn
 
-from kdtutor import Split, mnist, strokes
+from kdtutor import Dataset, Split, mnist, strokes
 
 torch.set_num_threads(1)
 matplotlib.use("Agg")  # not by MPLBACKEND: the notebooks' kernels would inherit that
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """Make a small Dataset of built-in digits: drawn(train, validation, test) images."""
+
+    def make(train: int, validation: int, test: int) -> Dataset:
+        images, labels, test_images, test_labels = strokes.make(train=train + validation, test=test)
+        whole = Split(images, labels)
+        return Dataset("strokes", whole[:train], whole[train:], Split(test_images, test_labels))
+
+    return make
 
 
 @pytest.fixture

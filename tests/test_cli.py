@@ -13,7 +13,6 @@ import pytest
 
 import kdtutor
 from kdtutor import (
-    Dataset,
     checkpoints,
     cli,
     cnn,
@@ -23,7 +22,6 @@ from kdtutor import (
     mnist,
     paper,
     predict,
-    strokes,
     teachers,
     training,
 )
@@ -33,10 +31,8 @@ train_teacher = teachers.train_teacher
 
 
 @pytest.fixture(scope="module")
-def digits():
-    images, labels, test_images, test_labels = strokes.make(train=300, test=100)
-    whole = data.Split(images, labels)
-    return Dataset("strokes", whole[:200], whole[200:], data.Split(test_images, test_labels))
+def digits(drawn):
+    return drawn(200, 100, 100)
 
 
 @pytest.fixture

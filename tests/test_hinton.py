@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from kdtutor import Dataset, Split, checkpoints, distill, hinton, jitter, mlp, predict, stack, strokes, train, training
+from kdtutor import Dataset, checkpoints, distill, hinton, jitter, mlp, predict, stack, train, training
 from kdtutor.choices import CHOICES, CHOOSER
 from kdtutor.hinton import Section
 from kdtutor.metrics import errors, nll
@@ -38,11 +38,9 @@ OPTIONS = {"batch_size": 256, "lr": 1e-3, "device": "cpu", "progress": False}
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits(drawn):
     """300 images to train, which are two batches: so the order of examples matters."""
-    images, labels, test_images, test_labels = strokes.make(train=360, test=100)
-    whole = Split(images, labels)
-    return Dataset("strokes", whole[:300], whole[300:], Split(test_images, test_labels))
+    return drawn(300, 60, 100)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdtutor import Dataset, Split, cnn, count_parameters, jitter, predict, strokes, teachers, train, training
+from kdtutor import cnn, count_parameters, jitter, predict, teachers, train, training
 from kdtutor._record import versions
 from kdtutor.metrics import calibration_error, errors, nll
 
@@ -12,10 +12,8 @@ SHIPPED = sorted(teachers.shipped().glob("teacher-*.safetensors"))
 
 
 @pytest.fixture(scope="module")
-def digits():
-    images, labels, test_images, test_labels = strokes.make(train=1_000, test=100)
-    whole = Split(images, labels)
-    return Dataset("strokes", whole[:900], whole[900:], Split(test_images, test_labels))
+def digits(drawn):
+    return drawn(900, 100, 100)
 
 
 @pytest.fixture(scope="module")
