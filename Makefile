@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: lab distill test notebooks
+.PHONY: lab distill test notebooks assignments grade
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
@@ -17,6 +17,12 @@ notebooks: .venv/ready
 	$(BIN)/python notebooks/execute.py
 	$(BIN)/ruff format --quiet notebooks
 	$(BIN)/ruff check notebooks kdtutor tests
+
+assignments: .venv/ready
+	$(BIN)/python -m kdtutor assignments
+
+grade: .venv/ready  # make grade SUBMISSIONS=folder
+	$(BIN)/python -m kdtutor grade "$(SUBMISSIONS)"
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import runpy
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -73,6 +74,25 @@ def _parser() -> argparse.ArgumentParser:
         "slower elsewhere)",
     )
     again.add_argument("--device", help="cpu, cuda, … (default: a GPU if there is one)")
+
+    name = commands.add_parser("diagnose", help="name the formula of a loss in a Python file, and its known mistakes")
+    name.set_defaults(command=_diagnose)
+    name.add_argument("loss", metavar="FILE.py:NAME", help="a function, or a class or instance of a module")
+    name.add_argument("--alpha", choices=("soft", "hard"), help="the term that alpha is to weigh (default: either)")
+    name.add_argument("--meant", nargs="+", default=[], metavar="FINDING", help="findings that are as you mean them")
+    name.epilog = "Exit status: 0 without a known mistake, 1 with one, 2 where the formula can't be told."
+
+    hand_out = commands.add_parser("assignments", help="write the students' versions of the graded assignments")
+    hand_out.set_defaults(command=_assignments)
+    hand_out.add_argument("--otter", action="store_true", help="sources for otter-grader, too: they hold solutions")
+    hand_out.add_argument("--out", type=Path, default=Path("runs/assignments"), help="folder (default %(default)s)")
+
+    marks = commands.add_parser("grade", help="grade what students handed in, with nbgrader")
+    marks.set_defaults(command=_grade)
+    marks.add_argument("submissions", type=Path, help="a folder with STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb")
+    marks.add_argument(
+        "--out", type=Path, default=Path("runs/grades"), help="folder for marks and feedback (default %(default)s)"
+    )
 
     speed = commands.add_parser("bench", help="measure how fast it all is on this machine, about 7 minutes")
     speed.set_defaults(command=_bench)
@@ -158,6 +178,55 @@ def _reproduce(options: argparse.Namespace) -> int:
         print(f"kdtutor: interrupted; {section.runs.path} keeps the finished runs, the same command goes on")
         return 130
     print(f"\n{paper.markdown(section.runs)}\n\nIn {out}: the records and the weights.")
+    return 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from kdtutor.diagnosis import diagnose
+
+    try:
+        found = diagnose(_loss_at(options.loss), alpha=options.alpha, meant=options.meant)
+    except (TypeError, ValueError) as error:
+        print(f"kdtutor: {error}", file=sys.stderr)
+        return 2
+    print(found)
+    return 1 if found.mistakes else 0 if found.known else 2
+
+
+def _loss_at(place: str) -> Any:
+    """What stands under a name in a Python file, "losses.py:KDLoss"; the file is run, with its folder on sys.path."""
+    path, _, name = place.rpartition(":")
+    if not Path(path).is_file() or not name:
+        raise ValueError(f"loss must be the name of a loss in a Python file that exists, FILE.py:NAME, got {place!r}")
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    try:
+        namespace = runpy.run_path(path, run_name=Path(path).stem)
+    except (Exception, SystemExit) as error:  # whatever somebody's file raises
+        raise ValueError(f"{path} must run without an error, got {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if name not in namespace:
+        raise ValueError(f"loss must be a name in {path}, got {name!r}")
+    return namespace[name]
+
+
+def _assignments(options: argparse.Namespace) -> int:
+    from kdtutor import grading
+
+    paths = grading.release(options.out)
+    if options.otter:
+        from kdtutor.grading.otter import otter
+
+        paths += otter(options.out)
+    print(*paths, sep="\n")
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from kdtutor import grading
+
+    grading.grade(options.submissions, options.out)
+    print(f"In {options.out}: marks.csv, and feedback/ for each student.")
     return 0
 
 

@@ -1,5 +1,5 @@
-"""Execute the course's notebooks in place and normalise what is stored: `make notebooks` (or name some files).
-Then write what they found: `data/claims.json` and the README's ledger.
+"""Execute the course's notebooks and assignments in place and normalise what is stored: `make notebooks` (or name some
+files). Then write what they found: `data/claims.json` and the README's ledger.
 
 Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out; the first code cell is
 the same in all. MNIST must be at hand, so that the stored figures show it.
@@ -60,7 +60,7 @@ def main(paths: list[Path]) -> None:
     data.load("mnist")
     every = sorted(HERE.glob("[0-9]*.ipynb"))
     bootstrap = code_cells(nbformat.read(every[0], as_version=4))[0].source
-    for path in paths or every:
+    for path in paths or [*every, *sorted((HERE / "assignments").glob("*.ipynb"))]:
         execute(path, bootstrap)
         print(path.name)
     publish(every)

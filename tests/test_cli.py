@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 from statistics import fmean
 
 import matplotlib
@@ -17,6 +18,7 @@ from kdtutor import (
     cli,
     cnn,
     data,
+    grading,
     hinton,
     mlp,
     mnist,
@@ -386,11 +388,104 @@ def test_data_says_why_it_cannot_fetch(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr() == ("", expected)
 
 
+# diagnose
+
+
+LOSSES = """
+import torch.nn.functional as F
+from beside import T
+
+
+def right(student, teacher, labels, temperature=T, alpha=0.9, squared=True):
+    soft = F.kl_div(F.log_softmax(student / temperature, 1), F.softmax(teacher / temperature, 1), reduction="batchmean")
+    return alpha * soft * temperature ** (2 * squared) + (1 - alpha) * F.cross_entropy(student, labels)
+
+
+def without_square(student, teacher, labels, temperature=T, alpha=0.9):
+    return right(student, teacher, labels, temperature, alpha, squared=False)
+
+
+def hard_first(student, teacher, labels, temperature=T, alpha=0.9):
+    return right(student, teacher, labels, temperature, 1 - alpha)
+
+
+def unknown(student, teacher):
+    return (student.sin() * teacher).sum()
+
+
+number = 3
+"""
+
+
+@pytest.fixture
+def losses(tmp_path):
+    (tmp_path / "beside.py").write_text("T = 4.0\n", encoding="utf-8")
+    (tmp_path / "losses.py").write_text(LOSSES, encoding="utf-8")
+    (tmp_path / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
+    before = list(sys.path)
+    yield tmp_path / "losses.py"
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "verdict"),
+    [
+        ("right", (), 0, "No known mistake."),
+        ("without_square", (), 1, "Mistakes: t2_missing."),
+        ("without_square", ("--meant", "t2_missing"), 0, "No known mistake."),
+        ("hard_first", (), 0, "No known mistake."),
+        ("hard_first", ("--alpha", "soft"), 1, "Mistakes: alpha_swapped."),
+        ("unknown", (), 2, "I can't tell which formula this is: its soft term is none of those that are known."),
+    ],
+)
+def test_diagnose_prints_the_verdict_and_ends_with_its_status(losses, name, options, status, verdict, capsys):
+    assert cli.main(["diagnose", f"{losses}:{name}", *options]) == status
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == verdict
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("nowhere.py:loss", r"loss must be the name of a loss in a Python file that exists, FILE\.py:NAME, got .*"),
+        ("losses.py", r"loss must be the name of a loss in a Python file that exists, FILE\.py:NAME, got .*"),
+        ("losses.py:wrong", r"loss must be a name in .*losses\.py, got 'wrong'"),
+        ("losses.py:number", "loss_fn must be a function or a module of logits, got int"),
+        ("broken.py:loss", r".*broken\.py must run without an error, got ModuleNotFoundError: .*no_such_module.*"),
+    ],
+)
+def test_diagnose_says_in_one_line_what_it_cannot_ask(losses, place, sentence, capsys):
+    assert cli.main(["diagnose", str(losses.with_name(place))]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(f"kdtutor: {sentence}\n", err)
+
+
+# assignments and grade: `tests/test_grading.py` has what they do
+
+
+def test_assignments_and_grade_take_folders(tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(grading, "release", lambda out: called.append(("release", out)) or [out / "a.ipynb"])
+    monkeypatch.setattr(grading, "grade", lambda submissions, out: called.append(("grade", submissions, out)))
+    assert cli.main(["assignments", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.ipynb'}\n"
+    assert cli.main(["grade", "handed_in", "--out", str(tmp_path)]) == 0
+    assert called == [("release", tmp_path), ("grade", Path("handed_in"), tmp_path)]
+
+
+def test_grade_without_submissions_says_so(tmp_path, capsys):
+    assert cli.main(["grade", str(tmp_path / "nobody"), "--out", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("kdtutor: submissions must be")
+
+
 # Both ways to call it
 
 
 def lists_the_commands(text):
-    return all(f"\n    {command} " in text for command in ("distill", "teacher", "data"))
+    return all(f"\n    {command} " in text for command in ("distill", "teacher", "diagnose", "grade", "data"))
 
 
 def test_the_module_can_be_run():

@@ -1,22 +1,29 @@
-"""The exercises' checks: right solutions pass, and the mistakes that people make are seen."""
+"""The exercises: right answers pass, each known mistake is recognised by its own sentence, and nothing else is."""
 
 import copy
 import math
+import re
 from functools import partial
+from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor import exercises
-from kdtutor.exercises import EXERCISES
+from kdtutor.answers import same
+from kdtutor.exercises import EXERCISES, calls, wrong
+from kdtutor.exercises.wrong_training import WRONG, _interval, _loss, _step
+
+MISTAKES = [(name, mistake) for name in WRONG for mistake in WRONG[name]]
 
 
 @pytest.fixture
 def verdict(capsys):
     def check(name, solution):
-        exercises.check(name, solution)
+        assert exercises.check(name, solution) is None
         heading, _, verdict = capsys.readouterr().out.rstrip("\n").partition(": ")
         assert heading == name
         return verdict
@@ -24,216 +31,106 @@ def verdict(capsys):
     return check
 
 
-def kl_from(student, teacher, temperature, reduction="batchmean"):
-    """KL by F.kl_div, of logits."""
-    logs, target = F.log_softmax(student / temperature, -1), F.softmax(teacher / temperature, -1)
-    return F.kl_div(logs, target, reduction=reduction)
+def values(name, function):
+    return [calls.run(function, call).values for call in calls.CALLS[name]]
 
 
-def combine(soft, hard=lambda s, y, t: F.cross_entropy(s, y), swapped=False):
-    """A distillation loss of a soft term f(s, t, T), already scaled, and a hard one f(s, y, T)."""
-
-    def loss(s, t, y, temperature, alpha):
-        weight = 1 - alpha if swapped else alpha
-        return weight * soft(s, t, temperature) + (1 - weight) * hard(s, y, temperature)
-
-    return loss
+def test_words_calls_mistakes_and_right_answers_go_together():
+    assert [*EXERCISES] == [*calls.CALLS]
+    assert {name: {*exercise.mistakes} for name, exercise in EXERCISES.items()} == {n: {*WRONG[n]} for n in WRONG}
+    assert all(len(calls.right(name)) == len(calls.CALLS[name]) for name in EXERCISES)
 
 
-def scaled_kl(s, t, temperature):
-    return temperature**2 * kl_from(s, t, temperature)
+def test_each_mistake_has_a_sentence_of_its_own():
+    for exercise in EXERCISES.values():
+        sentences = [*exercise.mistakes.values()]
+        assert len({*sentences}) == len(sentences)
+        assert not [sentence for sentence in sentences if sentence.endswith(".")]
 
 
-def gap(s, t, temperature):
-    return F.softmax(s / temperature, -1) - F.softmax(t / temperature, -1)
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+def test_a_mistake_is_recognised_by_name(name, mistake, verdict):
+    told = verdict(name, WRONG[name][mistake]).splitlines()
+    assert told[0].lower().startswith(f"not yet. {EXERCISES[name].mistakes[mistake]}".lower())
+    assert told[1] == f'Hint: {EXERCISES[name].hint} More: exercises.hint("{name}")'
+    assert len(told) == 2
 
 
-def interval(a, b, quantile=4.3027, ddof=1):
-    """Mean and interval of b - a; 4.3027 is t's 97.5 % quantile for 3 pairs."""
-    d = torch.tensor(b, dtype=torch.float64) - torch.tensor(a, dtype=torch.float64)
-    half = quantile * d.std(correction=ddof) / len(d) ** 0.5
-    return d.mean(), d.mean() - half, d.mean() + half
-
-
-def step(
-    student, teacher, images, labels, temperature, alpha, lr, *, asked="eval", left="as it came", of="student", sign=-1
-):
-    """A step of distillation with the teacher asked and left in some mode, which moves the parameters of some model."""
-    came = teacher.training
-    teacher.train(asked == "train")
-    answers = teacher(images)
-    teacher.train({"train": True, "eval": False}.get(left, came))
-    kept = answers if of == "both" else answers.detach()
-    soft = temperature**2 * kl_from(student(images), kept, temperature)
-    loss = alpha * soft + (1 - alpha) * F.cross_entropy(student(images), labels)
-    loss.backward()
-    moved = {"student": [student], "both": [student, teacher], "none": []}[of]
-    with torch.no_grad():
-        for parameter in nn.ModuleList(moved).parameters():
-            parameter += sign * lr * (0 if parameter.grad is None else parameter.grad)
-    return loss.item()
-
-
-MISTAKES = {
-    "one_hot": {
-        "classes guessed from the labels": lambda y, classes: F.one_hot(y),
-        "classes first": lambda y, classes: F.one_hot(y, classes).T,
-        "off by one": lambda y, classes: F.one_hot((y + 1) % classes, classes),
-    },
-    "entropy": {
-        "nats": lambda p: torch.special.entr(p).sum(-1),
-        "NaN at 0": lambda p: -(p * p.log2()).sum(-1),
-        "sign": lambda p: (p * (p + 1e-12).log2()).sum(-1),
-        "summed over the batch": lambda p: torch.special.entr(p).sum() / math.log(2),
-    },
-    "look_alikes": {
-        "itself allowed": lambda p, y: torch.stack([p[y == c].mean(0) for c in range(4)]).argmax(1),
-        "columns": lambda p, y: torch.stack([p[y == c].mean(0) for c in range(4)]).fill_diagonal_(-1).argmax(0),
-        "labels forgotten": lambda p, y: p.mean(0).expand(4, 4).clone().fill_diagonal_(-1).argmax(1),
-    },
-    "soften": {
-        "times T": lambda z, temperature: F.softmax(z * temperature, -1),
-        "T forgotten": lambda z, temperature: F.softmax(z, -1),
-        "over the batch": lambda z, temperature: F.softmax(z / temperature, 0),
-        "overflow": lambda z, temperature: (z / temperature).exp() / (z / temperature).exp().sum(-1, keepdim=True),
-        "softmax twice": lambda z, temperature: F.softmax(F.softmax(z, -1) / temperature, -1),
-    },
-    "log_soften": {
-        "underflow": lambda z, temperature: F.softmax(z / temperature, -1).log(),
-        "clamped": lambda z, temperature: F.softmax(z / temperature, -1).clamp(min=1e-12).log(),
-        "T forgotten": lambda z, temperature: F.log_softmax(z, -1),
-        "T outside": lambda z, temperature: F.log_softmax(z, -1) / temperature,
-    },
-    "temperature_for": {
-        "nats": lambda z, bits: exercises.temperature_for(z, bits / math.log(2)),
-        "inverse": lambda z, bits: 1 / exercises.temperature_for(z, bits),
-        "coarse": lambda z, bits: round(exercises.temperature_for(z, bits), 1),
-    },
-    "kl": {
-        "other direction": lambda p, q: (q * (q / p).log()).sum(-1),
-        "NaN at 0": lambda p, q: (p * (p / q).log()).sum(-1),
-        "bits": lambda p, q: torch.where(p > 0, p * (p / q).log2(), 0).sum(-1),
-        "mean over classes": lambda p, q: torch.where(p > 0, p * (p / q).log(), 0).mean(-1),
-        "F.kl_div in the order of the formula": lambda p, q: F.kl_div(p, q, reduction="sum"),
-    },
-    "kl_from_logits": {
-        "mean": partial(kl_from, reduction="mean"),
-        "sum": partial(kl_from, reduction="sum"),
-        "swapped": lambda s, t, temperature: kl_from(t, s, temperature),
-        "with T²": scaled_kl,
-        "probabilities": lambda s, t, temperature: F.kl_div(
-            F.softmax(s / temperature, -1), F.softmax(t / temperature, -1), reduction="batchmean"
-        ),
-        "both as logs": lambda s, t, temperature: F.kl_div(
-            F.log_softmax(s / temperature, -1), F.log_softmax(t / temperature, -1), reduction="batchmean"
-        ),
-        "T on the teacher alone": lambda s, t, temperature: kl_from(s, t / temperature, 1),
-    },
-    "jensen_shannon": {
-        "not halved": lambda p, q: 2 * exercises.jensen_shannon(p, q),
-        "mean of both KLs": lambda p, q: (exercises.kl(p, q) + exercises.kl(q, p)) / 2,
-        "one side": lambda p, q: exercises.kl(p, (p + q) / 2),
-        "its root": lambda p, q: exercises.jensen_shannon(p, q).sqrt(),
-    },
-    "distillation_loss": {
-        "without T²": combine(kl_from),
-        "T for T²": combine(lambda s, t, temperature: temperature * kl_from(s, t, temperature)),
-        "mean": combine(lambda s, t, temperature: temperature**2 * kl_from(s, t, temperature, "mean")),
-        "swapped models": combine(lambda s, t, temperature: scaled_kl(t, s, temperature)),
-        "swapped weights": combine(scaled_kl, swapped=True),
-        "T on the hard term": combine(scaled_kl, lambda s, y, temperature: F.cross_entropy(s / temperature, y)),
-        "softmax twice": combine(scaled_kl, lambda s, y, temperature: F.cross_entropy(F.softmax(s, -1), y)),
-        "teacher at T = 1": combine(lambda s, t, temperature: temperature**2 * kl_from(s / temperature, t, 1)),
-        "teacher with itself": combine(lambda s, t, temperature: scaled_kl(t, t, temperature)),
-    },
-    "soft_gradient": {
-        "sign": lambda s, t, temperature: -temperature * gap(s, t, temperature) / len(s),
-        "batch forgotten": lambda s, t, temperature: temperature * gap(s, t, temperature),
-        "without T²": lambda s, t, temperature: gap(s, t, temperature) / temperature / len(s),
-        "T² for T": lambda s, t, temperature: temperature**2 * gap(s, t, temperature) / len(s),
-        "large-T limit": lambda s, t, temperature: (s - t) / s.numel(),
-    },
-    "distill_step": {
-        "teacher asked in train mode": partial(step, asked="train"),
-        "teacher put into train mode and left there": partial(step, asked="train", left="train"),
-        "teacher left in eval mode": partial(step, left="eval"),
-        "student not updated": partial(step, of="none"),
-        "teacher updated too": partial(step, of="both"),
-        "uphill": partial(step, sign=1),
-    },
-    "agreement": {
-        "count": lambda s, t: (s.argmax(-1) == t.argmax(-1)).sum(),
-        "percent": lambda s, t: 100 * (s.argmax(-1) == t.argmax(-1)).double().mean(),
-        "over the batch": lambda s, t: (s.argmax(0) == t.argmax(0)).double().mean(),
-        "equal logits": lambda s, t: (s == t).double().mean(),
-    },
-    "prior_correction": {
-        "the wrong way round": lambda z, old, new: z + (old / new).log(),
-        "only the new shares": lambda z, old, new: z + new.log(),
-        "shares, not their logarithms": lambda z, old, new: z + new - old,
-        "probabilities": lambda z, old, new: (z + (new / old).log()).softmax(1),
-    },
-    "relative_noise": {
-        "of one coordinate": lambda g: g.var(0, correction=0).mean() / g.mean(0).square().sum(),
-        "not squared": lambda g: (g - g.mean(0)).norm(dim=1).mean() / g.mean(0).norm(),
-        "upside down": lambda g: g.mean(0).square().sum() / (g - g.mean(0)).square().sum(1).mean(),
-        "N - 1": lambda g: g.var(0).sum() / g.mean(0).square().sum(),
-    },
-    "ensemble_logits": {
-        "mean logits": lambda z: z.mean(0),
-        "probabilities": lambda z: z.softmax(-1).mean(0),
-        "log before the mean": lambda z: z.log_softmax(-1).mean(0),
-        "over examples": lambda z: z.softmax(-1).mean(1).log(),
-    },
-    "paired_interval": {
-        "a - b": lambda a, b: interval(b, a),
-        "normal quantile": partial(interval, quantile=1.96),
-        "biased deviation": partial(interval, ddof=0),
-        "mean alone": lambda a, b: interval(a, b)[0],
-    },
-}
-
-
-def test_every_exercise_has_its_mistakes():
-    assert MISTAKES.keys() == EXERCISES.keys()
-
-
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 @pytest.mark.parametrize("name", EXERCISES)
-def test_the_reference_is_correct(name, verdict):
-    assert verdict(name, EXERCISES[name].reference).startswith("correct, ")
+def test_mistakes_differ_from_the_right_answer_and_from_each_other(name):
+    made = {mistake: values(name, function) for mistake, function in WRONG[name].items()}
+    wanted = [outcome.values for outcome in calls.right(name)]
+    assert [mistake for mistake in made if same(made[mistake], wanted)] == []
+    assert [(one, other) for one, other in combinations(made, 2) if same(made[one], made[other])] == []
 
 
-def test_other_right_ways_are_correct_too(verdict):
-    assert verdict("distill_step", step).startswith("correct")
-    assert verdict("distillation_loss", combine(scaled_kl)).startswith("correct")
-    assert verdict("kl_from_logits", kl_from).startswith("correct")
-    assert verdict("paired_interval", lambda a, b: list(map(float, interval(a, b)))).startswith("correct")
-    assert verdict("one_hot", lambda y, classes: torch.eye(classes)[y].long()).startswith("correct")
+def autograd_step(student, teacher, images, labels, temperature, alpha, lr):
+    """A right step that leaves no gradients behind."""
+    mode = teacher.training
+    with torch.no_grad():
+        answers = teacher.eval()(images)
+    teacher.train(mode)
+    value = _loss()(student(images), answers, labels, temperature, alpha)
+    gradients = torch.autograd.grad(value, [*student.parameters()])
+    for parameter, gradient in zip(student.parameters(), gradients, strict=True):
+        parameter.data -= lr * gradient
+    return value
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("distill_step", _step),
+        ("distill_step", autograd_step),
+        ("distillation_loss", _loss()),
+        ("kl_from_logits", wrong.kl_from),
+        ("paired_interval", lambda a, b: list(map(float, _interval(a, b)))),
+        ("paired_interval", lambda a, b: np.array([float(end) for end in _interval(a, b)])),
+        ("one_hot", lambda y, classes: torch.eye(classes)[y].tolist()),
+        ("soften", lambda z, temperature: F.softmax(z / temperature, -1).numpy()),
+        ("soften", lambda z, temperature: F.softmax(z / temperature, -1).requires_grad_()),
+        ("kl", lambda p, q: (torch.xlogy(p, p) - p * q.log()).sum(-1)),
+        ("agreement", lambda s, t: (s.argmax(1) == t.argmax(1)).float().mean().item()),
+        ("ensemble_logits", lambda z: z.softmax(-1).sum(0).log()),
+        ("ensemble_logits", lambda z: z.log_softmax(-1).logsumexp(0)),
+        ("prior_correction", lambda z, old, new: (z.softmax(1) * new / old).log()),
+    ],
+)
+def test_other_right_ways_are_correct_too(name, right, verdict):
+    assert verdict(name, right).startswith("correct, in ")
+
+
+def test_right_says_so_and_gives_one_thing_to_try(verdict):
+    assert verdict("soften", lambda z, temperature: F.softmax(z / temperature, -1)) == (
+        f"correct, in 3 of 3 calls.\nNext: {EXERCISES['soften'].next}"
+    )
 
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_a_stub_is_not_filled_in(name, verdict):
-    assert verdict(name, lambda *arguments: ...) == "not filled in yet."
-
-
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
-@pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name in MISTAKES for mistake in MISTAKES[name]])
-def test_a_mistake_is_seen(name, mistake, verdict):
-    assert verdict(name, MISTAKES[name][mistake]).startswith("not yet. For (")
+    assert verdict(name, lambda *arguments: ...) == (
+        f'not filled in yet. Put your code in place of `...`; exercises.hint("{name}") helps.'
+    )
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-@pytest.mark.parametrize("returned", [None, "text", {}, math.nan, (..., ...)], ids=str)
+@pytest.mark.parametrize("returned", [None, "text", {}, math.nan, 1j, (..., ...), [[1], [2, 3]], nn.ReLU()], ids=str)
 def test_nonsense_is_told_not_thrown(name, returned, verdict):
-    assert verdict(name, lambda *arguments: returned).startswith("not yet. For (")
+    told = verdict(name, lambda *arguments: returned)
+    assert told.startswith("not yet. ")
+    assert len(told.splitlines()) == 2
 
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_an_error_is_told_not_thrown(name, verdict):
     def broken(*arguments):
-        raise IndexError("too many indices")
+        raise IndexError("too many\nindices" + 1000 * "!")
 
-    assert "it raises IndexError: too many indices" in verdict(name, broken)
+    told = verdict(name, broken).splitlines()[0]
+    assert ": it raises IndexError: too many indices!!" in told
+    assert len(told) < 400
 
 
 def test_an_interrupt_is_thrown(verdict):
@@ -244,23 +141,82 @@ def test_an_interrupt_is_thrown(verdict):
         verdict("soften", stopped)
 
 
-def test_verdicts_say_what_came_and_what_was_wanted(verdict):
-    assert verdict("soften", lambda z, temperature: z) == (
-        "not yet. For ([2.0, 1.0, 0.0], 1) it returns [2.0, 1.0, 0.0], the reference [0.6652, 0.2447, 0.09]."
-    )
-    assert "leaves a model's weights, or its train or eval mode" in verdict("distill_step", partial(step, of="none"))
-    assert "leaves a model's weights, or its train or eval mode" in verdict("distill_step", partial(step, left="eval"))
+@pytest.mark.parametrize(
+    ("name", "solution", "sentence"),
+    [
+        ("soften", lambda z, temperature: 2 * F.softmax(z / temperature, -1),
+         "For z = [2.0, 1.0, 0.0], temperature = 1: this is the right value times 2."),
+        ("soften", lambda z, temperature: F.softmax(z / temperature, -1) + 0j,
+         "For z = [2.0, 1.0, 0.0], temperature = 1: this is complex: real numbers are wanted."),
+        ("soften", lambda z, temperature: F.softmax(z / temperature, -1)[..., None],
+         "For z = [2.0, 1.0, 0.0], temperature = 1: the values are right, but the shape is (3, 1), (3,) is wanted: "
+         "an axis of length 1 too many or too few."),
+        ("soften", lambda z, temperature: z.div_(temperature).softmax(-1),
+         "The values are right, but it changes z in place: the caller still needs it as it was."),
+        ("one_hot", lambda y, classes: F.one_hot(y, classes),
+         "The values are right, but in torch.int64: floating point is wanted, as losses take it."),
+        ("one_hot", lambda y, classes: F.one_hot(y, classes).bool(),
+         "The values are right, but in torch.bool: numbers are wanted."),
+        ("kl_from_logits", lambda s, t, temperature: 3.0,
+         "For s (6, 4), t (6, 4), temperature = 1: this is 3, the right value is 3.356."),
+        ("soften", lambda z: z,
+         "For argument 1 = [2.0, 1.0, 0.0], argument 2 = 1: it raises TypeError: <lambda>() takes 1 positional "
+         "argument but 2 were given."),
+        ("kl", lambda p, q: None,
+         "For p = [0.7, 0.2, 0.1, 0.0], q = [0.25, 0.25, 0.25, 0.25]: this is None: is a `return` missing?"),
+    ],
+)  # fmt: skip
+def test_what_is_no_known_mistake_is_told_in_a_sentence(name, solution, sentence, verdict):
+    assert verdict(name, solution).splitlines()[0] == f"not yet. {sentence}"
 
 
-def test_a_verdict_on_tensors_of_one_shape_tells_them_apart(verdict):
-    said = verdict("soft_gradient", MISTAKES["soft_gradient"]["sign"])
-    given, wanted = said.rstrip(".").partition("it returns ")[2].split(", the reference ")
-    assert given != wanted
+def step_then(change):
+    def stepped(student, teacher, *rest):
+        value = _step(student, teacher, *rest)
+        change(student, teacher)
+        return value
+
+    return stepped
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda student, teacher: [p.data.mul_(2) for p in student.parameters()], "the student's weights are left"),
+        (lambda student, teacher: [p.data.mul_(2) for p in teacher.parameters()], "the teacher's weights are left"),
+        (lambda student, teacher: [m.eval() for m in (student, teacher)], "the student is left in eval mode"),
+    ],
+)
+def test_what_a_step_leaves_behind_is_told(change, told, verdict):
+    assert f"the value is right, but {told}" in verdict("distill_step", step_then(change))
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize(
+    ("soft", "told"),
+    [
+        (partial(wrong.kl_from, reduction="mean"), ("reduction", "T²")),
+        (lambda s, t, temperature: wrong.kl_from(t, s, temperature), ("T²",)),
+    ],
+)
+def test_a_pair_of_mistakes_in_the_loss_is_diagnosed(soft, told, verdict):
+    pytest.importorskip("kdtutor.diagnosis")
+    said = verdict("distillation_loss", _loss(soft, power=0)).splitlines()[0]
+    assert "; and " in said
+    assert all(word in said for word in told)
+
+
+def test_prints_are_held_back_and_counted(verdict):
+    def chatty(z, temperature):
+        print("here\nand there")
+        return F.softmax(z / temperature, -1)
+
+    assert verdict("soften", chatty).splitlines()[-1] == "(Your function printed 6 lines, beginning 'here'.)"
 
 
 def contents(name):
     """Copies of all arguments of an exercise's calls; a model as its weights and its mode."""
-    arguments = [argument for call in EXERCISES[name].calls for argument in call]
+    arguments = [argument for call in calls.CALLS[name] for argument in call]
     return copy.deepcopy([(a.state_dict(), a.training) if isinstance(a, nn.Module) else a for a in arguments])
 
 
@@ -270,6 +226,7 @@ def scramble(value):
     elif isinstance(value, nn.Module):
         for parameter in value.parameters():
             parameter.detach().zero_()
+            parameter.grad = None
         value.eval()
     elif isinstance(value, list):
         value.clear()
@@ -282,10 +239,38 @@ def test_what_a_solution_does_to_its_arguments_stays_with_it(name, verdict):
     torch.testing.assert_close(contents(name), before, rtol=0, atol=0)
 
 
-def test_a_solution_may_work_in_place(verdict):
-    assert verdict("soften", lambda z, temperature: z.div_(temperature).softmax(-1)).startswith("correct")
+def test_a_check_leaves_the_random_state_alone(verdict):
+    before = torch.get_rng_state()
+    verdict("distill_step", WRONG["distill_step"]["teacher asked in train mode"])
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_unknown_name_is_refused():
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_hint_says_more(name, capsys):
+    exercises.hint(name)
+    assert capsys.readouterr().out == f"{name}: {EXERCISES[name].hint}\n{EXERCISES[name].more}\n"
+
+
+def test_progress_follows_the_last_check(capsys, monkeypatch):
+    monkeypatch.setattr(exercises, "_solved", set())
+    exercises.check("one_hot", lambda y, classes: torch.eye(classes)[y])
+    exercises.check("ensemble_logits", lambda z: z.softmax(-1).mean(0).log())
+    exercises.check("ensemble_logits", lambda z: z.mean(0))
+    capsys.readouterr()
+    exercises.progress()
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["notebook  solved  open", "01        1 of 3  entropy, look_alikes"]
+    assert told[8] == "08        0 of 1  ensemble_logits"
+    assert told[9].startswith("In this session 1 of 17 are solved")
+    assert {*re.findall(r"[a-z]\w+", " ".join(line[18:] for line in told[1:9]))} == {*EXERCISES} - {"one_hot"}
+
+
+@pytest.mark.parametrize("ask", [exercises.hint, exercises.solution, lambda name: exercises.check(name, len)])
+def test_an_unknown_name_is_refused(ask):
     with pytest.raises(ValueError, match=r"name must be one of one_hot, entropy, .*, got 'sotfen'$"):
-        exercises.check("sotfen", lambda *arguments: ...)
+        ask("sotfen")
+
+
+def test_a_value_is_no_solution():
+    with pytest.raises(TypeError, match=r"^solution must be a function, got dtype torch.float32$"):
+        exercises.check("soften", torch.ones(3))

@@ -1,8 +1,10 @@
 """What holds of the package and the notebooks as a whole: who imports whom, what is written down, what is stored."""
 
 import ast
+import contextlib
 import importlib
 import inspect
+import io
 import json
 import re
 import subprocess
@@ -18,28 +20,56 @@ from kdtutor.exercises import EXERCISES
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(kdtutor.__file__).parent
-MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ASSIGNMENTS = sorted((ROOT / "notebooks" / "assignments").glob("*.ipynb"))
 
-# A module imports only from the floors below its own. The one exception: data knows its two sources.
+# A module imports only from floors below its own. A folder stands on one floor as a whole and has floors inside, where
+# its `__init__` goes by the folder's name. The one exception: data knows its two sources.
 FLOORS = (
     {"_check", "_files"},
-    {"_seed", "_lend", "_record", "history"},
+    {"_seed", "_lend", "_record", "history", "answers"},
     {"losses", "models", "metrics", "checkpoints", "strokes", "mnist", "data", "runs"},
     {"training", "statistics", "choices"},
-    {"stack", "table", "views"},
+    {"stack", "table", "views", "diagnosis", "apart"},
     {"sweep"},
     {"plots", "teachers", "bench", "__init__"},
     {"pairs", "hinton"},
-    {"exercises", "ledger", "paper"},
+    {"exercises", "ledger", "paper", "grading"},
     {"cli"},
     {"__main__"},
 )
+INSIDE = {
+    "diagnosis": (
+        {"findings", "formulas", "probe"},
+        {"catalogue", "recognition", "sample"},
+        {"parts", "teacher", "cache", "measures", "wiring"},
+        {"extremes", "naming", "notation", "run"},
+        {"dissection"},
+        {"loss"},
+        {"diagnosis"},
+    ),
+    "apart": ({"lock", "wire"}, {"inside"}, {"process"}, {"apart"}),
+    "exercises": ({"calls", "wrong"}, {"wrong_training", "solutions"}, {"exercises"}),
+    "grading": ({"submissions"}, {"course"}, {"grading"}, {"otter"}),
+}
 WITHIN = {("data", "strokes"), ("data", "mnist")}
 
 
 def floor(module):
-    return next(height for height, modules in enumerate(FLOORS) if module in modules)
+    """Where a module stands: its folder (or itself), the floor of that, and the floor inside."""
+    unit, _, name = module.partition(".")
+    height = next(height for height, units in enumerate(FLOORS) if unit in units)
+    inside = (level for level, names in enumerate(INSIDE.get(unit, ())) if (name or unit) in names)
+    return unit, height, next(inside, 0)
+
+
+def stands_above(module, other):
+    (unit, height, level), (other_unit, other_height, other_level) = floor(module), floor(other)
+    return level > other_level if unit == other_unit else height > other_height
 
 
 def imports(path):
@@ -52,18 +82,22 @@ def imports(path):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        for package, module, *_ in (f"{name}.__init__".split(".") for name in names):
-            if package == "kdtutor":
-                yield module if module in MODULES else "__init__"
+        for package, *parts in (name.split(".") for name in names):
+            if package == "kdtutor":  # the longest beginning that is a module
+                beginnings = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+                yield next((beginning for beginning in beginnings if beginning in MODULES), "__init__")
 
 
 def test_every_module_has_its_floor():
-    assert sorted(module for modules in FLOORS for module in modules) == sorted(MODULES)
+    units = [unit for units in FLOORS for unit in units if unit not in INSIDE]
+    inside = [name if name == unit else f"{unit}.{name}" for unit in INSIDE for names in INSIDE[unit] for name in names]
+    optional = "exercises.solutions"  # an instructor may leave it out
+    assert sorted(module for module in [*units, *inside] if module != optional) == sorted({*MODULES} - {optional})
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_imports_only_from_floors_below(module):
-    above = {other for other in imports(MODULES[module]) if floor(other) >= floor(module)}
+    above = {other for other in imports(MODULES[module]) if not stands_above(module, other)}
     assert {(module, other) for other in above} <= WITHIN
 
 
@@ -75,7 +109,7 @@ def test_importing_kdtutor_loads_nothing_heavy_besides_torch():
     assert not loaded & {"torchvision", "matplotlib", "scipy", "tqdm", "IPython", "ipywidgets"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("_")])
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.split(".")[-1].startswith("_")])
 def test_what_is_public_has_a_docstring(name):
     module = importlib.import_module(f"kdtutor.{name}")
     public = {
@@ -107,12 +141,12 @@ def code_cells(path):
     return [cell for cell in read(path).cells if cell.cell_type == "code"]
 
 
-notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+notebooks = pytest.mark.parametrize("path", [*NOTEBOOKS, *ASSIGNMENTS], ids=lambda path: path.stem)
 
 
 def test_the_first_code_cell_is_the_same_in_all_and_knows_the_repository():
     (url,) = re.findall(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    first = {code_cells(path)[0].source for path in NOTEBOOKS}
+    first = {code_cells(path)[0].source for path in [*NOTEBOOKS, *ASSIGNMENTS]}
     assert len(first) == 1
     assert f"{url} " in first.pop()
 
@@ -162,3 +196,14 @@ def test_the_readme_has_the_ledger_that_the_notebooks_found():
 def test_the_readme_has_the_papers_figures_beside_the_records():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert ledger.insert(readme, "paper", paper.markdown(paper.runs())) == readme
+
+
+def test_the_readmes_diagnosis_is_what_it_gets():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n([^`]*print\(diagnose\(kd_loss\)\))\n```", readme)
+    scope = {}
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, scope)
+    lines = printed.getvalue().splitlines()
+    assert "\n".join(f"    {line}" for line in lines[:2]) in readme
+    assert len(scope["diagnose"](scope["kd_loss"]).mistakes) == 3

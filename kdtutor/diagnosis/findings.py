@@ -1,0 +1,28 @@
+"""A finding: a known mistake in words, what it does to training, and the corrected line; and a report of several."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, repr=False)
+class Finding:
+    """One thing that was found.
+
+    name: its short name, which `meant` accepts, such as "reduction_mean".
+    what, effect: a sentence each: what is done, and what that does to training.
+    fix: the corrected line of code, or a sentence where no line says it; a note has none.
+    """
+
+    name: str
+    what: str
+    effect: str
+    fix: str
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.what}\n    Effect: {self.effect}\n    Instead: {self.fix}"
+
+
+def listed(mistakes: Iterable[Finding], notes: Iterable[Finding] = ()) -> str:
+    """Findings as text: mistakes first, numbered and whole; notes a line each."""
+    lines = [f"Mistake {number}, {mistake!r}" for number, mistake in enumerate(mistakes, start=1)]
+    return "\n".join([*lines, *(f"Note, {note.name}: {note.what} {note.effect}" for note in notes)])
