@@ -10,6 +10,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from numbers import Number
 from typing import Any
 
@@ -18,11 +19,12 @@ from torch import Tensor, nn
 
 from kdtutor._check import came, shape
 
+UNFILLED = "not filled in yet"
+
 
 def expect(given: Any, wanted: Any, mistakes: Mapping[str, Any] = {}) -> None:
     """Raise AssertionError, with `difference` as its sentence, unless `given` is right."""
-    sentence = difference(given, wanted, mistakes)
-    if sentence:
+    if sentence := difference(given, wanted, mistakes):
         raise AssertionError(sentence)
 
 
@@ -39,7 +41,7 @@ def difference(
         constants: words for factors that mean something here, {"the number of classes": 10}.
     """
     if given is ...:
-        return "not filled in yet"
+        return UNFILLED
     if same(given, wanted):
         return next(filter(None, (_dtype(*pair) for pair in _pairs(given, wanted))), None)
     for sentence, value in mistakes.items():
@@ -51,10 +53,7 @@ def difference(
 
 def same(given: Any, wanted: Any) -> bool:
     """Equal numbers up to rounding (1e-4 of their size, or 1e-6), in equal shapes; NaN equals NaN, dtypes may differ.
-
-    A number may stand for a tensor without axes; lists and tuples are compared part by part, and a tensor's rows may
-    stand for them.
-    """
+    A number may stand for a tensor without axes, a tensor's rows for the parts of a list or tuple."""
     if isinstance(wanted, list | tuple):
         parts = _parts(given)
         return parts is not None and len(parts) == len(wanted) and all(map(same, parts, wanted))
@@ -68,10 +67,11 @@ def show(value: Any) -> str:
     """A value in a few words: up to four numbers, or the shape and the first of them."""
     if isinstance(value, nn.Module):
         return "a model"
-    if isinstance(value, list | tuple) and all(isinstance(one, Tensor) and one.dim() == 0 for one in value):
-        return f"({', '.join(map(show, value))})"
     if not hasattr(value, "dtype"):
         text = f"{value:.4g}" if isinstance(value, float) else " ".join(repr(value).split())
+        if isinstance(value, list | tuple):
+            first, last = "[]" if isinstance(value, list) else "()"
+            text = f"{first}{', '.join(map(show, value[:80]))}{last}"
         return text if len(text) <= 80 else f"{text[:77]}..."
     numbers = _numbers(value)
     if numbers is None:
@@ -86,16 +86,44 @@ def show(value: Any) -> str:
 
 def relation(given: Any, wanted: Any, constants: Mapping[str, float] = {}) -> str | None:
     """What a wrong value is of the right one, where arithmetic is certain of it: exact to 1e-5 in at least two
-    numbers that differ from each other. None if nothing is certain."""
+    numbers that differ from each other (and from 0, for a factor). None if nothing is certain."""
     pairs = [*_pairs(given, wanted)]
     if any(_numbers(right) is None and not isinstance(right, list | tuple) for _, right in pairs):
         return None
-    for told in (_kind, _shape, _not_finite):
-        for pair in pairs:
-            sentence = told(*pair)
-            if sentence:
-                return sentence
-    return _arithmetic([(_numbers(one), _numbers(other)) for one, other in pairs], constants)
+    return misfit(given, wanted) or common(given, wanted, constants) or next(filter(None, starmap(_sums, pairs)), None)
+
+
+def misfit(given: Any, wanted: Any) -> str | None:
+    """What keeps a value from being compared with numbers, one by one: its kind, its shape, NaN or infinity."""
+    told = (tell(*pair) for pair in _pairs(given, wanted) for tell in (_kind, _shape, _not_finite))
+    return next(filter(None, told), None)
+
+
+def common(given: Any, wanted: Any, constants: Mapping[str, float] = {}) -> str | None:
+    """A relation of numbers that holds over all parts at once; a `misfit` must have been looked for before."""
+    pairs = [(_numbers(one), _numbers(other)) for one, other in _pairs(given, wanted)]
+    coarse = next((one.dtype for one, _ in pairs if one.dtype in (torch.float16, torch.bfloat16)), None)
+    pairs = [(one.double(), right.double()) for one, right in pairs if right.numel()]
+    if not pairs or not all(right.isfinite().all() for _, right in pairs):
+        return None
+    given, wanted = (torch.cat([pair[side].flatten() for pair in pairs]) for side in (0, 1))
+    largest = wanted.abs().max()
+    spread = _differ(wanted, largest)  # else a shift would always fit
+    if spread and not given.any():
+        return "all its values are 0"
+    at = wanted.abs().argmax()
+    factor, shift = (given[at] / wanted[at]).item(), (given[at] - wanted[at]).item()
+    if factor and _differ(wanted[wanted.abs() > 1e-3 * largest], largest) and _close(given, factor * wanted):
+        return f"this is the right value {_factor(factor, {right.shape for _, right in pairs}, constants)}"
+    if spread and _close(given - shift, wanted):
+        return f"this is the right value {'plus' if shift > 0 else 'minus'} {abs(shift):.4g} in every place"
+    off = max(((one - right).abs().max() / right.abs().max().clamp_min(1e-300)).item() for one, right in pairs)
+    if off < 0.01:
+        why = f"{coarse} holds few digits" if coarse else "a rounded number, an added epsilon, or a search cut short?"
+        return f"this is near the right value, but up to {100 * off:.2g} % off: {why}"
+    if spread and _close(given.sort().values, wanted.sort().values):
+        return "these are the right values in another order"
+    return None
 
 
 def _parts(value: Any) -> list | None:
@@ -169,14 +197,14 @@ def _kind(given: Any, wanted: Any) -> str | None:
 
 def _shape(given: Any, wanted: Any) -> str | None:
     given, wanted = _numbers(given), _numbers(wanted)
+    if given.dim() == 2 and _close(given.T, wanted) and not _close(given, wanted):
+        return "this is the right value transposed"
     if given.shape == wanted.shape:
         return None
     shapes = f"the shape is {shape(given)}, {shape(wanted)} is wanted"
     if given.numel() == wanted.numel() and given.squeeze().shape == wanted.squeeze().shape:
         right = _close(given.reshape(wanted.shape), wanted)
         return f"{'the values are right, but ' if right else ''}{shapes}: an axis of length 1 too many or too few"
-    if given.dim() == 2 and _close(given.T, wanted):
-        return "this is the right value transposed"
     for larger, smaller, tell in (
         (given, wanted, "the {} over {} is missing, it would be right then"),
         (wanted, given, "this is the {} of the right values over {}: one value for each is wanted"),
@@ -198,63 +226,35 @@ def _not_finite(given: Any, wanted: Any) -> str | None:
     return f"{count} came out {kind}, not finite: look for log(0), 0 · inf, 0 / 0, or exp of a large number"
 
 
-def _arithmetic(pairs: list[tuple[Tensor, Tensor]], constants: Mapping[str, float]) -> str | None:
-    """Relations of numbers in equal shapes, over all pairs at once."""
-    given, wanted = (torch.cat([pair[side].flatten().double() for pair in pairs]) for side in (0, 1))
-    if not wanted.numel() or not wanted.isfinite().all():
-        return None
-    spread = wanted.max() - wanted.min() > 1e-3 * wanted.abs().max()  # else a factor or a shift would always fit
-    if spread and not given.any():
-        return "all its values are 0"
-    if spread and all(one.dim() == 2 and _close(one.T, right) for one, right in pairs):
-        return "this is the right value transposed"
-    at = wanted.abs().argmax()
-    factor, shift = (given[at] / wanted[at]).item(), (given[at] - wanted[at]).item()
-    if spread and _close(given, factor * wanted):
-        return f"this is the right value {_factor(factor, pairs[0][1], constants)}"
-    if spread and _close(given, wanted + shift):
-        return f"this is the right value {'plus' if shift > 0 else 'minus'} {abs(shift):.4g} in every place"
-    off = ((given - wanted).abs().max() / wanted.abs().max()).item()
-    coarse = next((one.dtype for one, _ in pairs if one.dtype in (torch.float16, torch.bfloat16)), None)
-    if off < 0.01:
-        why = f"{coarse} holds few digits" if coarse else "a rounded number, an added epsilon, or a search cut short?"
-        return f"this is near the right value, but up to {100 * off:.2g} % off: {why}"
-    for one, right in pairs:
-        sentence = _sums(one.double(), right.double())
-        if sentence:
-            return sentence
-    if spread and _close(given.sort().values, wanted.sort().values):
-        return "these are the right values in another order"
-    return None
+def _differ(numbers: Tensor, size: Tensor) -> bool:
+    """Whether there are two that differ, by more than a thousandth of `size`."""
+    return bool(numbers.numel() and numbers.max() - numbers.min() > 1e-3 * size)
 
 
-def _factor(factor: float, wanted: Tensor, constants: Mapping[str, float]) -> str:
+def _factor(factor: float, shapes: set[tuple[int, ...]], constants: Mapping[str, float]) -> str:
     """A factor in words: those that are given, units, the sign, the lengths of the first and the last axis."""
     if math.isclose(factor, -1, rel_tol=1e-5):
         return "with the other sign"
+    times = f"times {factor:.4g}" if abs(factor) >= 1 else f"divided by {1 / factor:.4g}"
     for value, words in ((1 / math.log(2), "bits in place of nats"), (math.log(2), "nats in place of bits")):
         if math.isclose(factor, value, rel_tol=1e-5):
-            return f"{_times(factor)}: {words}"
-    axes = {"the number of rows": len(wanted), "the number of columns": wanted.shape[-1]} if wanted.dim() else {}
+            return f"{times}: {words}"
+    lengths = shapes.pop() if len(shapes) == 1 else ()
+    axes = {"the number of rows": lengths[0], "the number of columns": lengths[-1]} if lengths else {}
     for words, value in {**constants, **axes}.items():
         if value not in (0, 1) and any(math.isclose(factor, one, rel_tol=1e-5) for one in (value, 1 / value)):
-            return f"{_times(factor)}, {words}"
-    return _times(factor)
+            return f"{times}, {words}"
+    return times
 
 
-def _times(factor: float) -> str:
-    return f"times {factor:.4g}" if abs(factor) >= 1 else f"divided by {1 / factor:.4g}"
-
-
-def _sums(given: Tensor, wanted: Tensor) -> str | None:
+def _sums(given: Any, wanted: Any) -> str | None:
     """Probabilities are wanted, and these don't sum to 1."""
-
-    def sums_to_one(value: Tensor, axis: int) -> bool:
-        total = value.sum(axis)
-        return _close(total, torch.ones_like(total), 1e-4)
-
-    if not wanted.dim() or wanted.min() < 0 or not sums_to_one(wanted, -1) or sums_to_one(given, -1):
+    given, wanted = _numbers(given).double(), _numbers(wanted).double()
+    if not wanted.dim() or not wanted.numel() or wanted.min() < 0:
         return None
-    if sums_to_one(given, 0):
+    to_one = [bool(((sums - 1).abs() < 1e-4).all()) for sums in (wanted.sum(-1), given.sum(-1), given.sum(0))]
+    if to_one[:2] != [True, False]:
+        return None
+    if to_one[2]:
         return "this sums to 1 over the first axis: probabilities must sum to 1 over the classes, the last one"
     return f"these probabilities must sum to 1 over the last axis; the first sum is {given.sum(-1).flatten()[0]:.4g}"

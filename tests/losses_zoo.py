@@ -366,6 +366,41 @@ def batchmean_on_sequences_only(s, t, y):
     return 0.5 * 4 * soft + 0.5 * F.cross_entropy(s.view(batch * length, classes), y.view(-1))
 
 
+@shows(notes=["batchmean_on_sequences"])
+def labels_that_are_missing(s, t, y, T, alpha):
+    """Right on (B, C), and not known to be meant for more."""
+    known = y >= 0
+    return alpha * T**2 * kl(s, t, T) + (1 - alpha) * F.cross_entropy(s[known], y[known])
+
+
+@shows("other_on_sequences")
+def softmax_over_positions(s, t, y, T, alpha):
+    """Right on (B, C), where dim 1 has the classes."""
+    soft = F.kl_div(F.log_softmax(s / T, dim=1), F.softmax(t / T, dim=1), reduction="batchmean")
+    return alpha * T**2 * soft + (1 - alpha) * F.cross_entropy(s.flatten(0, -2), y.flatten())
+
+
+@shows(notes=["divided"])
+def all_divided_by_t2(s, t, y, T, alpha):
+    return alpha * kl(s, t, T) + (1 - alpha) * F.cross_entropy(s, y) / T**2
+
+
+@shows("branch")
+def another_term_at_t1(s, t, y, T, alpha):
+    return alpha * (T**2 * kl(s, t, T) if T != 1 else F.mse_loss(s, t)) + (1 - alpha) * F.cross_entropy(s, y)
+
+
+@shows("branch")
+def t2_up_to_16(s, t, y, T, alpha):
+    return alpha * min(T**2, 16) * kl(s, t, T) + (1 - alpha) * F.cross_entropy(s, y)
+
+
+@shows(notes=["student_term"])
+def a_reward_for_being_sure(s, t, y, T, alpha):
+    log_p = s.log_softmax(-1)
+    return alpha * T**2 * kl(s, t, T) + (1 - alpha) * F.cross_entropy(s, y) - 0.1 * (log_p.exp() * log_p).sum(-1).mean()
+
+
 @shows("sum_with_mean")
 def sum_beside_mean(s, t, y, T, alpha):
     return alpha * T**2 * kl(s, t, T, "sum") + (1 - alpha) * F.cross_entropy(s, y)

@@ -141,6 +141,27 @@ def test_a_factor_must_hold_over_all_parts():
     assert relation((2.0, 9.0), (1.0, 3.0)) is None
 
 
+@pytest.mark.parametrize("given", [(0.0, 0.0, 23.0), (1e-9, -1e-9, 23.0), (0.0, 0.0, 0.0)], ids=str)
+def test_a_zero_shows_no_factor(given):
+    told = difference(given, (0.0, 0.0, 2000.0))
+    assert " times " not in told
+    assert "divided" not in told
+
+
+def test_a_shift_shows_in_zeros_and_a_large_number_hides_none():
+    assert relation((3.0, 3.0, 4.0), (0.0, 0.0, 1.0)) == "this is the right value plus 3 in every place"
+    assert relation((1e3, 1e3), (1.0, 1.002)) is None
+
+
+def test_a_small_part_far_off_is_not_near_beside_a_large_one():
+    assert relation((2000.0, 2.0), (2001.0, 1.0)) is None
+    assert relation((2000.0, 1.001), (2001.0, 1.0)).startswith("this is near the right value, but up to 0.1 % off")
+
+
+def test_columns_are_named_where_all_parts_have_as_many():
+    assert relation((P / 4, V / 4), (P, V)) == "this is the right value divided by 4"
+
+
 def test_a_factor_may_have_a_name_of_its_own():
     assert difference(P / 10, P, constants={"the number of classes": 10}) == (
         "this is the right value divided by 10, the number of classes"
@@ -177,5 +198,7 @@ def test_values_are_shown_in_a_few_words():
     assert show(V) == "a tensor (5,) that begins 1.0, 2.0, 4.0, 8.0"
     assert show(INDICES) == "[2, 0, 1]"
     assert show((torch.tensor(1.0), torch.tensor(0.123456))) == "(1, 0.1235)"
+    assert show([np.float64(1), 0.123456, (np.int64(2), "a")]) == "[1, 0.1235, (2, 'a')]"
+    assert show([0.25] * 1000).endswith(" 0.25, 0.25...")
     assert show(torch.nn.Linear(1, 1)) == "a model"
     assert len(show("x" * 1000)) == 80

@@ -150,12 +150,28 @@ def test_what_a_call_does_to_a_network_is_done_here(apart, images):
     assert not any(p.requires_grad for p in frozen.parameters())
 
 
-def test_a_tensor_that_was_given_stays_as_it_is(apart):
-    spoil = define(apart, "def spoil(x):\n    x.zero_()\n    return x")
-    x = torch.ones(3)
-    with pytest.raises(RuntimeError, match="is changed in place: make a new one"):
-        spoil(x)
-    assert x.tolist() == [1, 1, 1]
+def test_a_tensor_that_was_given_stays_as_it_is_and_the_result_counts(apart):
+    spoil = define(apart, "def spoil(x, w):\n    x *= w\n    return x.sum()")
+    x, w = torch.ones(3), torch.full((3,), 2.0, requires_grad=True)
+    total = spoil(x, w)
+    assert (x.tolist(), x.requires_grad) == ([1, 1, 1], False)
+    assert total == 6
+    assert torch.autograd.grad(total, w)[0].tolist() == [1, 1, 1]
+
+
+def test_what_is_no_leaf_can_be_changed_in_place(apart):
+    halve = define(apart, "def halve(x):\n    x /= 2\n    return x")
+    x = torch.ones(3, requires_grad=True)
+    assert torch.autograd.grad(halve(x * 3).sum(), x)[0].tolist() == [1.5] * 3
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):  # as torch says anywhere
+        halve(x)
+
+
+def test_a_network_that_grows_is_handed_over_as_it_came(apart):
+    grow = define(apart, "def grow(model):\n    model.append(nn.ReLU())\n    model.eval()\n    return len(model)")
+    model = nn.Sequential(nn.Linear(2, 2))
+    assert grow(model) == 2
+    assert (len(model), model[0].training) == (1, False)
 
 
 def test_random_numbers_are_those_of_the_test(apart):
@@ -175,6 +191,7 @@ def test_random_numbers_are_those_of_the_test(apart):
         ("x = 1\ny = x / 0", r"^your code raises ZeroDivisionError: division by zero \(line 2 of its cell\)$"),
         ("def f(:\n  pass", r"^your code raises SyntaxError: .*line 1"),
         ("import sys; sys.exit('bye')", r"^your code calls exit\(\)$"),
+        ("name = input('Who? ')", r"^your code waits for input\(\), which nobody answers in grading$"),
         ("raise KeyboardInterrupt", "^your code raises KeyboardInterrupt"),
         ("class Worst(Exception):\n  def __str__(self): raise self\nraise Worst", "Worst: an exception without words"),
         ("raise ValueError('x' * 10**6)", r"^your code raises ValueError: x{500} \("),
@@ -345,6 +362,28 @@ def test_a_false_answer_ends_the_process_and_no_more(answer):
         if answer == "no message":
             process.cell()
             assert not process._process.ended
+
+
+@pytest.mark.skipif(not LINUX, reason="finds the pipe in /proc")
+@pytest.mark.parametrize(
+    "false",
+    [
+        '"changed": [0], "frozen": [], "tensors": [["int8", [1], false, 1]]',
+        '"changed": [], "frozen": [[0, true]], "tensors": []',
+    ],
+)
+def test_a_false_answer_changes_no_tensor_here(false):
+    text = f'{{"value": 1, "count": 0, "modes": [], "random": false, {false}}}'
+    with Apart() as process:
+        process.run(
+            LINE + f"def answer(x):\n    text = {text!r}.encode()\n"
+            "    os.write(line, struct.pack('<IQ', len(text), 1) + text + bytes(1))\n",
+            ["answer"],
+        )
+        x = torch.ones(3)
+        with pytest.raises(RuntimeError, match=r"^the answer of your code can't be read$"):
+            process.namespace["answer"](x)
+    assert (x.tolist(), x.requires_grad) == ([1, 1, 1], False)
 
 
 @pytest.mark.skipif(not LINUX, reason="finds the pipe in /proc")

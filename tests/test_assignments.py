@@ -624,6 +624,18 @@ def test_a_mistake_fails_the_right_tests_and_is_named(name, solution, old, new, 
     assert [(key, said) for key, said in failed.items() if fails[key] not in said] == []
 
 
+@pytest.mark.filterwarnings("ignore:reduction")
+@pytest.mark.parametrize("dim", [1, -1])
+def test_a_loss_for_logits_of_two_dimensions_may_be_wrong_for_sequences(dim):
+    right = cells("loss")["loss"].source.replace("dim=1", f"dim={dim}")
+    batchmean = right.replace(
+        "(log_p.exp() * (log_p - log_q)).sum(1).mean()", 'F.kl_div(log_q, log_p.exp(), reduction="batchmean")'
+    )
+    assert batchmean != right
+    for source in (right, batchmean):
+        assert execute({"loss": source} | sources("loss", below("loss", "loss")), dict(solved("loss")[1])) == {}
+
+
 @assignments
 def test_each_assignment_is_worth_100_points(name):
     points = {key: cells(name)[key].metadata.nbgrader.points for key in kind(name, grade=True)}

@@ -15,9 +15,10 @@ from losses_zoo import CASES, UNKNOWN, kl, mutant, styles
 from matplotlib.mathtext import MathTextParser
 
 from kdtutor.diagnosis import diagnose
-from kdtutor.diagnosis.catalogue import MISTAKES, NOTES
+from kdtutor.diagnosis.catalogue import MISTAKES
 from kdtutor.diagnosis.dissection import dissect
 from kdtutor.diagnosis.formulas import Hard, Soft
+from kdtutor.diagnosis.notes import NOTES
 from kdtutor.diagnosis.parts import left_over, small
 from kdtutor.diagnosis.probe import probe
 from kdtutor.diagnosis.recognition import Part, see
@@ -68,6 +69,7 @@ def test_what_is_not_known_is_said_not_to_be(name):
 ALIASES = {"soft_softmax_twice": "softmax_twice"}
 SINGLE = [name for name in MISTAKES if name not in {
     "temperature_differs", "no_gradient", "in_place", "nan", "branch", "teacher_with_itself", "batchmean_on_sequences",
+    "other_on_sequences",
 }] + [*ALIASES]  # fmt: skip
 # What can't be seen where a number is fixed inside. With T = 3, z / T² is z / 9: for that T² = 9 is T in place of T².
 UNSEEN = {

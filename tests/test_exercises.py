@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kdtutor import exercises
 from kdtutor.answers import same
 from kdtutor.exercises import EXERCISES, calls, wrong
-from kdtutor.exercises.wrong_training import WRONG, _interval, _loss, _step
+from kdtutor.exercises.wrong_training import LOSSES, WRONG, _interval, _loss, _step
 
 MISTAKES = [(name, mistake) for name in WRONG for mistake in WRONG[name]]
 
@@ -31,13 +31,19 @@ def verdict(capsys):
     return check
 
 
+def sentence_of(name, mistake):
+    return EXERCISES[name].mistakes[mistake.partition(":")[0]]
+
+
 def values(name, function):
     return [calls.run(function, call).values for call in calls.CALLS[name]]
 
 
 def test_words_calls_mistakes_and_right_answers_go_together():
     assert [*EXERCISES] == [*calls.CALLS]
-    assert {name: {*exercise.mistakes} for name, exercise in EXERCISES.items()} == {n: {*WRONG[n]} for n in WRONG}
+    assert {name: {*exercise.mistakes} for name, exercise in EXERCISES.items()} == {
+        name: {mistake.partition(":")[0] for mistake in WRONG[name]} for name in WRONG
+    }
     assert all(len(calls.right(name)) == len(calls.CALLS[name]) for name in EXERCISES)
 
 
@@ -52,7 +58,7 @@ def test_each_mistake_has_a_sentence_of_its_own():
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_a_mistake_is_recognised_by_name(name, mistake, verdict):
     told = verdict(name, WRONG[name][mistake]).splitlines()
-    assert told[0].lower().startswith(f"not yet. {EXERCISES[name].mistakes[mistake]}".lower())
+    assert told[0].lower().startswith(f"not yet. {sentence_of(name, mistake)}".lower())
     assert told[1] == f'Hint: {EXERCISES[name].hint} More: exercises.hint("{name}")'
     assert len(told) == 2
 
@@ -145,7 +151,7 @@ def test_an_interrupt_is_thrown(verdict):
     ("name", "solution", "sentence"),
     [
         ("soften", lambda z, temperature: 2 * F.softmax(z / temperature, -1),
-         "For z = [2.0, 1.0, 0.0], temperature = 1: this is the right value times 2."),
+         "In all calls that differ: this is the right value times 2."),
         ("soften", lambda z, temperature: F.softmax(z / temperature, -1) + 0j,
          "For z = [2.0, 1.0, 0.0], temperature = 1: this is complex: real numbers are wanted."),
         ("soften", lambda z, temperature: F.softmax(z / temperature, -1)[..., None],
@@ -170,6 +176,70 @@ def test_what_is_no_known_mistake_is_told_in_a_sentence(name, solution, sentence
     assert verdict(name, solution).splitlines()[0] == f"not yet. {sentence}"
 
 
+@pytest.mark.parametrize(
+    ("name", "solution", "told"),
+    [
+        ("soften", lambda z, temperature: (z / temperature).exp() / (z / temperature).exp().sum(),
+         "For z = [2000.0, 1000.0], temperature = 1: 2 of 2 values came out nan"),
+        ("entropy", lambda p: (p * torch.log2(1 / p)).sum(0),
+         "For p = [0.7, 0.2, 0.1, 0.0]: this came out nan"),
+        ("entropy", lambda p: torch.special.entr(p).sum(-1) / math.log(2) if len(p) == 4 else p.sum(0),
+         "For p (5, 10): the shape is (10,), (5,) is wanted"),
+        ("one_hot", lambda y, classes: torch.eye(classes)[y] * (2 + (torch.arange(classes) if classes == 3 else 0)),
+         "For y = [2, 0, 1], classes = 3: these probabilities must sum to 1"),
+        ("kl", lambda p, q: torch.where(p > 0, p * (p / q).log(), 0).sum(-1) * (1 if p.dim() == 1 else 3),
+         "For p (5, 10), q (5, 10): this is the right value times 3."),
+        ("paired_interval", lambda a, b: tuple(np.float64(end) + (end < 0) for end in _interval(a, b)),
+         "For a = [200, 210, 190], b = [180, 200, 185]: this is ("),
+    ],
+)  # fmt: skip
+def test_a_sentence_stands_with_the_call_of_which_it_is_told(name, solution, told, verdict):
+    said = verdict(name, solution).splitlines()[0]
+    assert said.startswith(f"not yet. {told}")
+    assert "np.float64" not in said
+
+
+def under_no_grad(loss):
+    return torch.no_grad()(loss)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "trap",
+    [
+        under_no_grad,
+        lambda loss: lambda *call: loss(*call).item(),
+        lambda loss: lambda *call: loss(*call).detach(),
+        lambda loss: lambda s, *rest: loss(s.detach(), *rest),
+        lambda loss: lambda s, *rest: torch.tensor(loss(torch.from_numpy(s.numpy()), *rest).numpy()),
+        lambda loss: lambda s, *rest: loss(s.detach(), *rest) + 0 * s.sum(),
+    ],
+)
+def test_a_loss_that_trains_nothing_is_not_correct(name, trap, verdict):
+    told = "the student gets no gradient (.item(), .detach(), numpy or no_grad): it would train nothing."
+    assert verdict(name, trap(LOSSES[name])).startswith(f"not yet. The values are right, but {told}\nHint")
+
+
+def test_a_loss_of_which_one_part_trains_nothing_is_not_correct(verdict):
+    for loss in (
+        _loss(lambda s, t, temperature: wrong.kl_from(s, t, temperature).item()),
+        _loss(hard=lambda s, y, temperature: F.cross_entropy(s.detach(), y)),
+    ):
+        assert verdict("distillation_loss", loss).startswith(
+            "not yet. The values are right, but not the student's gradient"
+        )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_right_under_no_grad_and_in_single_precision(name, verdict):
+    def single(student, teacher, *rest):
+        return LOSSES[name](student.float(), teacher.float(), *rest)
+
+    with torch.no_grad():
+        assert verdict(name, single).startswith("correct")
+        assert "no gradient" in verdict(name, lambda *call: LOSSES[name](*call).item())
+
+
 def step_then(change):
     def stepped(student, teacher, *rest):
         value = _step(student, teacher, *rest)
@@ -182,8 +252,11 @@ def step_then(change):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda student, teacher: [p.data.mul_(2) for p in student.parameters()], "the student's weights are left"),
-        (lambda student, teacher: [p.data.mul_(2) for p in teacher.parameters()], "the teacher's weights are left"),
+        (
+            lambda student, teacher: [p.data.mul_(2) for p in student.parameters()],
+            "the student's weights aren't where one",
+        ),
+        (lambda student, teacher: [p.data.mul_(2) for p in teacher.parameters()], "the teacher's weights have moved"),
         (lambda student, teacher: [m.eval() for m in (student, teacher)], "the student is left in eval mode"),
     ],
 )
@@ -204,6 +277,77 @@ def test_a_pair_of_mistakes_in_the_loss_is_diagnosed(soft, told, verdict):
     said = verdict("distillation_loss", _loss(soft, power=0)).splitlines()[0]
     assert "; and " in said
     assert all(word in said for word in told)
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize(
+    ("name", "solution", "told", "untold"),
+    [
+        ("distillation_loss", lambda s, t, y, temperature, alpha: LOSSES["distillation_loss"](
+            s, t, y, temperature, alpha) + (1 - alpha) * (F.cross_entropy(t, y) - F.cross_entropy(s, y)),
+         "The hard term compares the labels with the teacher's logits", "; and "),
+        ("kl_from_logits", lambda s, t, temperature: wrong.kl_from(t, s, temperature, "mean"),
+         "; and the soft term is divided by B · C", "T²"),
+        ("kl_from_logits", lambda s, t, temperature: temperature**3 * wrong.kl_from(s, t, temperature),
+         "For s (6, 4), t (6, 4), temperature = 4: this is", "power"),
+        ("distillation_loss", lambda *call: 6 * LOSSES["distillation_loss"](*call),
+         "In all calls that differ: this is the right value times 6, the batch size.", "; and "),
+    ],
+)  # fmt: skip
+def test_what_diagnose_knows_of_a_loss_is_told(name, solution, told, untold, verdict):
+    pytest.importorskip("kdtutor.diagnosis")
+    said = verdict(name, solution).splitlines()[0]
+    assert told in said
+    assert untold not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "alone", "inside"),
+    [
+        ("right, but late", "Right, but late.", "right, but late"),
+        ("a factor T is missing", "A factor T is missing.", "a factor T is missing"),
+        ("A factor", "A factor.", "a factor"),
+        ("The soft term", "The soft term.", "the soft term"),
+        ("alpha, swapped", "alpha, swapped.", "alpha, swapped"),
+        ("z is multiplied", "z is multiplied.", "z is multiplied"),
+        ("T² is left out", "T² is left out.", "T² is left out"),
+        ("T isn't used", "T isn't used.", "T isn't used"),
+        ("KL(p ‖ q)?", "KL(p ‖ q)?", "KL(p ‖ q)?"),
+        ("F.kl_div gets", "F.kl_div gets.", "F.kl_div gets"),
+        ("p_s - p_t", "p_s - p_t.", "p_s - p_t"),
+        ("`reduction` is", "`reduction` is.", "`reduction` is"),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_and_goes_on_without(text, alone, inside):
+    assert (exercises._sentence(text), exercises._inside(text)) == (alone, inside)
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake", "solution"),
+    [
+        ("one_hot", "labels forgotten", lambda y, classes: torch.eye(len(y), classes)),
+        ("kl_from_logits", "with T", lambda s, t, temperature: temperature * wrong.kl_from(s, t, temperature)),
+        ("paired_interval", "normal quantile", partial(_interval, literal=1.96)),
+        ("paired_interval", "normal quantile", partial(_interval, literal=2.0)),
+        ("ensemble_logits", "mean logits", lambda z: z.sum(0)),
+        ("ensemble_logits", "log before the mean", lambda z: z.log_softmax(-1).sum(0)),
+        ("ensemble_logits", "not normalised", lambda z: z.logsumexp(0)),
+        ("ensemble_logits", "not normalised", lambda z: z.exp().mean(0).log()),
+    ],
+)
+def test_forms_of_a_mistake_have_its_sentence(name, mistake, solution, verdict):
+    assert verdict(name, solution).lower().startswith(f"not yet. {sentence_of(name, mistake)}".lower())
+
+
+@pytest.mark.parametrize("least", [1e-6, 1e-10, 1e-11, 1e-20])
+def test_a_small_number_added_before_the_logarithm_is_a_clamp(least, verdict):
+    said = verdict("log_soften", lambda z, temperature: (F.softmax(z / temperature, -1) + least).log())
+    assert said.startswith("not yet. A clamp or a small number added")
+
+
+def test_raw_logits_of_the_teacher_are_known_by_their_nan(verdict):
+    said = verdict("kl_from_logits", lambda s, t, T: F.kl_div(F.log_softmax(s / T, -1), t / T, reduction="batchmean"))  # noqa: N803
+    assert said.startswith("not yet. It is NaN throughout, as it is when F.kl_div is given the teacher's log-prob")
 
 
 def test_prints_are_held_back_and_counted(verdict):

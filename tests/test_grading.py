@@ -145,14 +145,28 @@ def course(tmp_path_factory):
     loop, end = "def soften(z, t):\n    while True: pass", "import os\ndef step(model): os._exit(0)"
     hand_in("dee", {**ANSWERS, "soften": loop, "step": end}, first="exit()", last="memory = bytearray(1 << 40)")
     vandal = f"import shutil, os\nprint('x' * 50_000_000)\ntry: os.fork()\nexcept OSError: shutil.rmtree({str(root)!r})"
-    hand_in("fay", {**ANSWERS, "soften": "import sys; sys.exit(0)"}, first=vandal, last="import os\nos.kill(0, 9)")
+    leave = "import sys; sys.exit(0)\ndef soften(z, t): return 1"
+    hand_in("fay", {**ANSWERS, "soften": leave}, first=vandal, last="import os\nos.kill(0, 9)")
     hand_in("gus", {}, first=PATCHES, last=PATCHES)
-    for student, content in {"jan": "{ not json", "kim": "", "lou": '{"cells": 3}'}.items():
+    more = "import numpy as np\nfrom math import (\n    pi,\n)\ndigits = 0"
+    soften = "def soften(z, t): return torch.softmax(z / t / float(np.exp(0)) / pi * pi, -1)"
+    hand_in("mia", {**ANSWERS, "setup": f"{SETUP}\n{more}", "soften": soften})
+    (submissions / "mia" / "warm" / "warm.ipynb").rename(submissions / "mia" / "warm" / "Warm (1).ipynb")
+
+    def copied(notebook):
+        """Into a new notebook, without the names."""
+        for one in notebook.cells:
+            one.metadata = {}
+
+    hand_in("ona", ANSWERS, change=copied)
+    broken = {"jan": "{ not json", "kim": "", "lou": '{"cells": 3}', "=SUM(A1)": ""}
+    for student, content in broken.items():
         (submissions / student / "warm").mkdir(parents=True)
         (submissions / student / "warm" / "warm.ipynb").write_text(content)
-    (submissions / "mia" / "warm").mkdir(parents=True)
-    shutil.copy(submissions / "ann" / "warm.ipynb", submissions / "mia" / "warm" / "Warm (1).ipynb")
     (submissions / "ned").mkdir()
+    (submissions / "pam" / "warm").mkdir(parents=True)
+    for copy in ("warm/notes.ipynb", "warm (1).ipynb", "warm (2).ipynb"):
+        shutil.copy(submissions / ("kim/warm" if "notes" in copy else "ann") / "warm.ipynb", submissions / "pam" / copy)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     marks = grading.grade(submissions, root / "grades", sources)
     return root, before, {row.student: row for row in marks.rows}, marks
@@ -213,6 +227,20 @@ def test_a_loop_and_an_end_cost_the_points_of_their_own_tests_only(course):
     )
 
 
+def test_a_name_that_is_missing_since_its_cell_stopped_says_so(course):
+    assert course[2]["fay"].tests[0][3] == "soften isn't defined: its cell stopped with an error (above)"
+
+
+def test_a_second_download_counts_and_imports_in_a_locked_cell_are_made(course):
+    row = course[2]["mia"]
+    assert (row.score, row.mistakes) == (6, ())
+    assert row.notes == (
+        "locked cells that were changed or missing, so that the original ones were run: 1",
+        "handed in as Warm (1).ipynb",
+    )
+    assert "- handed in as Warm (1)" in (course[0] / "grades" / "feedback" / "mia" / "warm.md").read_text()
+
+
 def test_what_is_forbidden_happens_to_nobody(course):
     _, before, rows, _ = course
     assert [points for _, points, *_ in rows["fay"].tests] == [0, 3, 1]
@@ -233,8 +261,8 @@ def test_tests_that_were_changed_or_deleted_are_back(course):
         ("shift_test", 1, 1),
     ]
     assert row.max_score == 6
-    assert "the cell soften_test was changed: the original one was run" in row.notes
-    assert "the cell step_test isn't there: it counts as it was handed out" in row.notes
+    assert row.notes == ("locked cells that were changed or missing, so that the original ones were run: 3",)
+    assert len(row.mistakes) == 1
 
 
 @pytest.mark.parametrize(
@@ -243,26 +271,35 @@ def test_tests_that_were_changed_or_deleted_are_back(course):
         ("jan", "warm.ipynb isn't a notebook (NotJSONError)"),
         ("kim", "warm.ipynb is empty"),
         ("lou", "warm.ipynb isn't a notebook"),
-        ("mia", "no warm.ipynb was handed in, but Warm (1).ipynb"),
         ("ned", "no warm.ipynb was handed in"),
+        ("ona", "none of the assignment's cells can be found: their names (metadata) are gone"),
+        ("pam", "no warm.ipynb was handed in, but notes.ipynb, warm (1).ipynb, warm (2).ipynb"),
     ],
 )
 def test_a_broken_submission_gets_a_row_that_says_why(course, student, sentence):
     row = course[2][student]
     assert (row.score, row.max_score) == (0, 6)
     assert row.mistakes[0].startswith(sentence)
+    assert len(row.mistakes) == 1
     assert sentence in (course[0] / "grades" / "feedback" / student / "warm.md").read_text()
 
 
 def test_all_marks_are_in_the_table_and_in_the_file(course):
     root, _, rows, marks = course
     lines = (root / "grades" / "marks.csv").read_text().splitlines()
-    assert lines[:2] == ["student,assignment,score,max_score,mistakes", "ann,warm,6,6,"]
-    assert len(lines) == 1 + len(rows) == 12
+    assert lines[0] == "student,assignment,score,max_score,mistakes"
+    assert lines[2] == "ann,warm,6,6,"
+    assert len(lines) == 1 + len(rows) == 15
     table = repr(marks).splitlines()
     assert table[0].split() == ["student", "assignment", "points", "mistakes"]
-    assert table[3].split(maxsplit=3)[:3] == ["cem", "warm", "4/6"]
-    assert table[3].endswith("the logits are multiplied by T: divide them (and 2 more)")
+    assert table[4].split(maxsplit=3) == ["cem", "warm", "4/6", "the logits are multiplied by T: divide them"]
+    assert table[5].endswith("(and 3 more)")
+
+
+def test_no_cell_of_the_file_is_a_formula(course):
+    assert (course[0] / "grades" / "marks.csv").read_text().splitlines()[1] == "'=SUM(A1),warm,0,6,warm.ipynb is empty"
+    row = grading.Mark("-2", "warm", 0, 6, ("@here", "=1"))
+    assert grading.Marks([row]).csv().splitlines()[1] == "'-2,warm,0,6,'@here | =1"
 
 
 def test_nothing_of_the_grading_is_left_behind(course):
@@ -292,6 +329,23 @@ def test_further_cells_stay_where_they_were():
     sources = [one.source.splitlines()[0] for one in notebook.cells]
     assert sources[:6] == ["first", "# Warm", "import torch", "mine", "after soften", SOFTEN_TEST.splitlines()[0]]
     assert missing == changed == []
+
+
+def test_an_answer_that_is_gone_is_named_and_a_locked_cell_is_not():
+    handed_out = instructors()
+    mine = [one for one in handed_out.cells if one.id not in ("cell-soften", "cell-setup")]
+    assert assembled(handed_out, mine)[1:] == (["soften"], ["setup"])
+
+
+def test_a_cell_that_was_added_changes_no_tests_time():
+    from kdtutor.grading.course import Divide
+
+    notebook = instructors()
+    notebook.cells.insert(3, new_code_cell("scratch"))
+    notebook.metadata["kdtutor"] = {"names": [], "imports": ""}
+    sources = [one.source for one in Divide().preprocess(notebook, {})[0].cells]
+    assert "_kdtutor_apart.run('scratch', [], 60.0)" in sources
+    assert "_kdtutor_apart.cell(2)" in sources
 
 
 def test_where_there_is_nothing_to_do_it_says_so(tmp_path):

@@ -44,11 +44,11 @@ FLOORS = (
 )
 INSIDE = {
     "diagnosis": (
-        {"findings", "formulas", "probe"},
+        {"findings", "notes", "formulas", "probe"},
         {"catalogue", "recognition", "sample"},
         {"parts", "teacher", "cache", "measures", "wiring"},
-        {"extremes", "naming", "notation", "run"},
-        {"dissection"},
+        {"exceptions", "extremes", "balance", "notation", "run"},
+        {"dissection", "naming"},
         {"loss"},
         {"diagnosis"},
     ),

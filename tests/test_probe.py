@@ -90,8 +90,9 @@ def test_an_argument_that_is_to_hold_probabilities_is_not_called_a_mistake(name)
     scope = {"F": F}
     exec(f"def loss(student, {name}, y):\n    return F.cross_entropy(student, {name}.detach())", scope)
     diagnosis = diagnose(scope["loss"])
-    found = diagnosis.mistakes if name == "teacher_logits" else diagnosis.notes
-    assert [finding.name for finding in found] == ["teacher_logits_raw"]
+    assert [finding.name for finding in diagnosis.mistakes] == ["teacher_logits_raw"] * (name == "teacher_logits")
+    assert diagnosis.known == (name == "teacher_logits")
+    assert name == "teacher_logits" or diagnosis.why.startswith(f"{name} seems to want probabilities")
 
 
 def test_arguments_by_place_alone_want_an_adapter():
@@ -200,20 +201,52 @@ def test_an_error_of_the_loss_is_said_in_its_own_words():
         raise KeyError("the teacher is on holiday")
 
     with pytest.raises(
-        ValueError, match=r"loss_fn must work on float64 .*KeyError: 'the teacher is on holiday'"
+        ValueError, match=r"loss_fn must work on logits .*KeyError: 'the teacher is on holiday'"
     ) as caught:
         diagnose(loss)
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_a_loss_that_wants_float32_is_said_to():
-    weight = torch.ones(5)
+@pytest.mark.parametrize("classes", [5, 10])
+def test_a_loss_that_wants_float32_or_ten_classes_gets_them(classes):
+    weight = torch.ones(classes)
 
-    def loss(s, t, y):
-        return 0.5 * kl(s, t, 1) + 0.5 * F.cross_entropy(s, y) + 0 * (s @ weight).sum()
+    def loss(s, t, y, T, alpha):
+        return right(s, t, y, T, alpha) + 0 * (s @ weight).sum()
 
-    with pytest.raises(ValueError, match="float64"):
-        diagnose(loss)
+    diagnosis = diagnose(loss)
+    if classes == 10:
+        assert (diagnosis.verdict, diagnosis.formula) == (
+            "No known mistake.",
+            "alpha · T² · KL(p_t^T ‖ p_s^T) + (1 - alpha) · CE(y, p_s)",
+        )
+    else:
+        assert diagnosis.why.startswith("with other batches, classes, T or alpha it raises RuntimeError")
+
+
+def test_a_dict_without_a_total_is_asked_back():
+    parts = "loss_fn must return the loss, got a dict of kd, ce: give an adapter that returns one of them"
+    with pytest.raises(ValueError, match=parts):
+        diagnose(lambda s, t, y: {"kd": kl(s, t, 1), "ce": F.cross_entropy(s, y)})
+
+
+def test_of_several_values_the_first_is_the_loss():
+    def errors(s, y):
+        return (s.argmax(1) != y).double().mean()
+
+    assert diagnose(lambda s, t, y, T, alpha: (right(s, t, y, T, alpha), errors(s, y))).verdict == "No known mistake."
+    with pytest.raises(ValueError, match="loss_fn must return the loss first, got a gradient in value 2 alone"):
+        diagnose(lambda s, t, y, T, alpha: (errors(s, y), right(s, t, y, T, alpha)))
+
+
+def test_an_argument_of_unknown_name_is_no_alpha():
+    with pytest.raises(ValueError, match="epoch isn't understood"):
+        diagnose(lambda student, teacher, labels, epoch, T: right(student, teacher, labels, T, epoch))
+
+
+def test_arguments_that_keep_their_defaults_are_named():
+    taken = diagnose(lambda s, t, y, T, alpha, gamma=0.5: right(s, t, y, T, alpha)).taken
+    assert "gamma is left at 0.5" in taken
 
 
 def test_a_loss_that_checks_its_alpha_is_asked_all_the_same():

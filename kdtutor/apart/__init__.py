@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from kdtutor.apart.inside import given
 from kdtutor.apart.process import Process
-from kdtutor.apart.wire import Pickler, decode, networks
+from kdtutor.apart.wire import Pickler, decode, kept, networks
 
 SECONDS = 60.0  # for a cell, unless told
 STARTS = 4  # how often a process that was stopped is replaced by a new one
@@ -28,8 +28,9 @@ class Proxy:
     """A function of the student's: to call it calls the original in the process apart.
 
     Differentiable once in the floating-point tensors among its arguments, networks' parameters included. What the
-    original changes in networks that it is given (weights, buffers, modes, what is frozen) is changed here, too. Raises
-    RuntimeError with one sentence where the original raises, is stopped, or returns what can't be handed over.
+    original changes in networks that it is given (weights, buffers, modes, what is frozen) is changed here, too; all
+    else it gets as copies. Raises RuntimeError with one sentence where the original raises, is stopped, or returns what
+    can't be handed over.
     """
 
     def __init__(self, apart: "Apart", number: int, name: str, doc: str, signature: list | None) -> None:
@@ -158,7 +159,9 @@ class Apart:
 
 
 def _leave(head: dict, changed: list[Tensor], met: list[Tensor], modules: list[torch.nn.Module]) -> None:
-    """Do to the networks here what the call has done to those there."""
+    """Do to the networks here what the call has done to those there. ValueError if it names other tensors."""
+    if {*head["changed"], *(index for index, _ in head["frozen"])} - {*kept(met, modules)}:
+        raise ValueError("only networks are changed by a call")
     with torch.no_grad():
         for index, tensor in zip(head["changed"], changed, strict=True):
             met[index].copy_(tensor)

@@ -213,19 +213,27 @@ class Pickler(pickle.Pickler):
         if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided:
             return NotImplemented
         self.met.append(value)
-        kind = (type(value) is nn.Parameter, value.requires_grad)
+        kind = (type(value) is nn.Parameter, value.requires_grad, value.is_leaf)
         return arrived, (raw(value), value.dtype, tuple(value.shape), *kind)
 
 
 ARRIVED: list[tuple[Tensor, bytes, bool]] = []  # on the other side: the tensors, their bytes and requires_grad
 
 
-def arrived(data: bytes, dtype: torch.dtype, shape: tuple[int, ...], parameter: bool, requires_grad: bool) -> Tensor:
-    """A tensor on its arrival, entered in `ARRIVED`."""
+def arrived(
+    data: bytes, dtype: torch.dtype, shape: tuple[int, ...], parameter: bool, requires_grad: bool, leaf: bool
+) -> Tensor:
+    """A tensor on its arrival, entered in `ARRIVED`. If it was no leaf, a copy: that can be changed in place."""
     tensor = cooked(data, dtype, shape)
     tensor = nn.Parameter(tensor, requires_grad) if parameter else tensor.requires_grad_(requires_grad)
     ARRIVED.append((tensor, data, requires_grad))
-    return tensor
+    return tensor if leaf else tensor.clone()
+
+
+def kept(tensors: list[Tensor], modules: list[nn.Module]) -> list[int]:
+    """Which of a call's tensors a change is kept of: parameters, and the buffers of these networks."""
+    buffers = {id(buffer) for module in modules for buffer in module._buffers.values()}
+    return [i for i, tensor in enumerate(tensors) if isinstance(tensor, nn.Parameter) or id(tensor) in buffers]
 
 
 def networks(value: object) -> list[nn.Module]:

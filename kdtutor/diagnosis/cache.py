@@ -1,4 +1,4 @@
-"""Cached logits against the teacher's answers. Part of `run_check`."""
+"""Cached logits against the teacher's answers. Part of `check_run`."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Known mistakes in distillation losses, and right things worth a note: what is done, what it does, the right line.
+"""Known mistakes in distillation losses: what is done, what it does, the right line. (`notes` has what may be meant.)
 
 In braces stand the names that the loss itself uses: s, t, y, T, alpha.
 """
@@ -6,6 +6,7 @@ In braces stand the names that the loss itself uses: s, t, y, T, alpha.
 from collections.abc import Mapping
 
 from kdtutor.diagnosis.findings import Finding
+from kdtutor.diagnosis.notes import NOTES
 
 SOFT = 'soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1), F.softmax({t} / {T}, dim=-1), reduction="batchmean")'
 HARD = "hard = F.cross_entropy({s}, {y})"
@@ -54,7 +55,7 @@ MISTAKES: Mapping[str, tuple[str, str, str]] = {
     ),
     "softmax_twice": (
         "Softmax is applied twice: to logits, and to the probabilities that come out.",
-        "Probabilities differ by 1 at most: the result is nearly uniform, and the gradients nearly vanish.",
+        "Probabilities differ by 1 at most: gradients are several times too small, and the loss stays far above 0.",
         HARD + "  # takes logits; and in the soft term: one softmax a side",
     ),
     "softmax_over_batch": (
@@ -73,6 +74,12 @@ MISTAKES: Mapping[str, tuple[str, str, str]] = {
         "soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1).flatten(0, -2), "
         'F.softmax({t} / {T}, dim=-1).flatten(0, -2), reduction="batchmean")',
     ),
+    "other_on_sequences": (
+        "On logits (B, L, C) the soft term is another formula: with dim=1 softmax runs over positions, not classes.",
+        "The student learns which positions are sure, not which classes.",
+        "soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1).flatten(0, -2), "
+        'F.softmax({t} / {T}, dim=-1).flatten(0, -2), reduction="batchmean")',
+    ),
     "sum_with_mean": (
         "One term is summed over the batch and the other averaged.",
         "Their balance changes with the batch size: the sum is B times stronger.",
@@ -81,7 +88,7 @@ MISTAKES: Mapping[str, tuple[str, str, str]] = {
     "batch_twice": ("The term is divided by the batch size twice.", "It is weaker in larger batches.", SOFT),
     "t2_missing": (
         "T² is left out.",
-        "The soft gradients shrink as 1/T² when T grows: at T = 4 the soft term is 16 times too weak.",
+        "The soft gradients shrink as 1/T² when T grows, and with them the teacher's share of the loss.",
         TOTAL,
     ),
     "t_for_t2": (
@@ -207,48 +214,10 @@ MISTAKES: Mapping[str, tuple[str, str, str]] = {
         SOFT,
     ),
     "underflow": (
-        "It is NaN or infinite where a probability underflows to 0: log(softmax(z)), or p * (log p - log q) by hand.",
-        "Logits far apart or half precision make 0 · log 0, which is NaN: one sure answer ends the training.",
+        "It is NaN or infinite where a probability underflows to 0, as log(softmax(z)) and p * (log p - log q) are.",
+        "That takes logits some 100 · T apart in float32, 17 · T in half precision; then all weights become NaN.",
         "soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1), F.log_softmax({t} / {T}, dim=-1), "
         'log_target=True, reduction="batchmean")',
-    ),
-}
-
-# Right, or right if it is meant so.
-NOTES: Mapping[str, tuple[str, str]] = {
-    "teacher_gradient": (
-        "Gradients flow to the teacher's logits, too.",
-        "Compute them under torch.no_grad(), else the teacher costs time and memory, or learns.",
-    ),
-    "teacher_ignored": ("It doesn't use the teacher.", "It is cross-entropy alone, as with alpha = 0."),
-    "t2_left_to_you": (
-        "The soft term comes without T².",
-        "Multiply by T² where a hard term is added: the soft gradients shrink as 1/T².",
-    ),
-    "sum": ("It is a sum over the batch.", "The step grows with the batch size: choose the learning rate for it."),
-    "constant_factor": ("There is a constant factor: {factor}.", "It acts as a learning rate."),
-    "weights": (
-        "The weights are {soft} and {hard}.",
-        "Whether T² is in them can't be told; if it is, the soft term's share is {share}.",
-    ),
-    "alpha_unused": ("{alpha} changes nothing.", "The balance of the terms is fixed inside."),
-    "weighted": (
-        "Examples have weights of their own, up to {high} times the mean.",
-        "Whether the reduction and T² are right can't be told of them.",
-    ),
-    "sharpened": ("The temperature is below 1: {ts}.", "It sharpens, as logits would that are multiplied by T."),
-    "hard_targets": ("The target is the teacher's predicted class.", "That is hard distillation, as in DeiT."),
-    "other_term": ("The soft term is {form}.", "It is a method of its own, not Hinton's."),
-    "other_hard": ("The hard term is {form}.", "It isn't cross-entropy."),
-    "soft_cross_entropy": (
-        "The soft term is cross-entropy in place of KL.",
-        "They differ by the teacher's entropy, which has no gradient in the student.",
-    ),
-    "label_smoothing": ("The labels are smoothed.", "A share of the hard term pulls to equal probabilities."),
-    "student_term": ("A further term is of the student alone: {form}.", "It acts whatever the teacher says."),
-    "clamped": (
-        "Probabilities are clamped, or get a small number added, before the logarithm.",
-        "Where the student is most wrong it gets no gradient; log_softmax needs no such help.",
     ),
 }
 

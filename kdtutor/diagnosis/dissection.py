@@ -5,28 +5,27 @@ from dataclasses import replace
 from itertools import product
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from kdtutor.diagnosis.exceptions import by_example, overheard
 from kdtutor.diagnosis.extremes import far_apart, jumps, sequences
 from kdtutor.diagnosis.formulas import HARD, SOFT, Hard, Soft
-from kdtutor.diagnosis.parts import FLAT, SEQUENCES, Dissection, factor_of, left_over, rest, scaled, small
-from kdtutor.diagnosis.probe import Probe
-from kdtutor.diagnosis.recognition import POWERS, Part, Seen, T, nothing, recognise, see, sides, value
+from kdtutor.diagnosis.parts import FLAT, SEQUENCES, TEN, Dissection, factor_of, left_over, rest, scaled
+from kdtutor.diagnosis.probe import ADAPTER, Probe
+from kdtutor.diagnosis.recognition import POWERS, Part, Seen, T, nothing, recognise, see, sides
 
 
 def dissect(probe: Probe) -> Dissection:
     """Take a loss apart. `flags` holds what needs no formula: nan, random, in_place, teacher_gradient, no_gradient,
-    no_teacher, no_labels, soft_without_student, hard_without_gradient, underflow, clamped."""
-    shapes, seen = _first(probe)
+    no_teacher, no_labels, soft_without_student, hard_without_gradient, underflow, clamped, flattens."""
+    probe, shapes, seen = _first(probe)
     found = Dissection(seen)
     flags = found.flags = _flags(probe, seen)
     if "random" in flags:
         found.why = "it returns another value each time that it is asked the same"
         return found
     if "nan" in flags and not seen.grad.isfinite().any():
-        found.soft = _overheard(probe, seen)
+        found.soft = overheard(probe, seen)
         found.why = "it is NaN, value and gradient"
         return found
     if {"no_teacher", "no_labels"} <= flags:
@@ -37,7 +36,7 @@ def dissect(probe: Probe) -> Dissection:
         found.hard = recognise(probe, seen, soft=False)
         if found.hard and found.hard.form != Hard("teacher"):
             found.hard = None
-        return found if found.hard else _by_example(probe, found)
+        return found if found.hard else by_example(probe, found)
     if not flags & {"no_teacher", "soft_without_student"}:
         found.soft = recognise(probe, seen, soft=True)
         if not found.soft:
@@ -51,7 +50,7 @@ def dissect(probe: Probe) -> Dissection:
         _settle(probe, found)
     if found.why:
         found.soft = found.hard = None  # forms that aren't settled are no ground for claims
-        return _by_example(probe, found)
+        return by_example(probe, found)
     try:
         for name in ("soft", "hard"):
             if part := getattr(found, name):
@@ -66,23 +65,25 @@ def dissect(probe: Probe) -> Dissection:
         found.why = f"with other batches, classes, T or alpha it raises {type(error).__name__}: {error}"
     if not found.why:
         found.jumps = dict(jumps(probe, found, shapes[0]))
-        found.sequences = sequences(probe, found) if shapes is FLAT else None
+        found.sequences = sequences(probe, found) if shapes is not SEQUENCES else None
         flags |= far_apart(probe, found)
     return found
 
 
-def _first(probe: Probe) -> tuple[tuple, Seen]:
-    """The loss on the first shapes that it takes. Raises ValueError, with its own words, if it takes none."""
-    try:
-        return FLAT, see(probe, FLAT[0])
-    except Exception as error:  # whatever somebody's loss raises
+def _first(probe: Probe) -> tuple[Probe, tuple, Seen]:
+    """The loss with the precision and the sizes that it takes first. ValueError, in its own words, if it takes none."""
+    first = None
+    for shapes, dtype in product((FLAT, TEN, SEQUENCES), (torch.float64, torch.float32)):
+        asked = replace(probe, dtype=dtype)
         try:
-            return SEQUENCES, see(probe, SEQUENCES[0])
-        except Exception:
-            raise ValueError(
-                f"loss_fn must work on float64 logits {FLAT[0]} and int64 labels {FLAT[0][:1]} ({probe.described}), "
-                f"got {type(error).__name__}: {error}"
-            ) from error
+            return asked, shapes, see(asked, shapes[0])
+        except Exception as error:  # whatever somebody's loss raises
+            first = first or error
+    taken = f" ({probe.described})" if probe.described else ""
+    raise ValueError(
+        f"loss_fn must work on logits (6, 5) or (6, 10) and int64 labels (6,){taken}, got {type(first).__name__}: "
+        f"{first}; for another interface {ADAPTER}"
+    ) from first
 
 
 def _flags(probe: Probe, seen: Seen) -> set[str]:
@@ -145,12 +146,12 @@ def _settle(probe: Probe, found: Dissection) -> None:
     hards = [hard, *_alike_hard(hard, probe, seen, temperatures)] if hard else [None]
     for soft, hard in product(softs, hards):
         guess = replace(found, soft=soft and _fitted(soft, seen), hard=hard and _fitted(hard, seen))
-        name = rest(seen, left_over(guess, seen))
+        name, share = rest(seen, left_over(guess, seen))
         if best is None or _RANK.get(name, 2) < _RANK.get(best[2], 2):
-            best = soft, hard, name
+            best = soft, hard, name, share
         if name == "nothing":
             break
-    found.soft, found.hard, found.rest = best
+    found.soft, found.hard, found.rest, found.share = best
     if not found.rest:
         found.why = "a further term in it is none of those that are known"
 
@@ -185,62 +186,4 @@ def _fitted(part: Part, seen: Seen) -> Part:
 def _predicts(probe: Probe, found: Dissection, shape: tuple[int, ...]) -> bool:
     """Whether the formula gives value and gradient on new inputs at another T and alpha."""
     seen = see(probe, shape, temperature=1.25 * T, alpha=0.65, seed=1)
-    return rest(seen, left_over(found, seen)) == found.rest
-
-
-class _Listener(TorchFunctionMode):
-    """Keeps the first two arguments of each call of F.kl_div."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[Tensor, Tensor]] = []
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is F.kl_div:
-            given = {**dict(zip(("input", "target"), args, strict=False)), **(kwargs or {})}
-            self.calls.append((given["input"], given["target"]))
-        return function(*args, **(kwargs or {}))
-
-
-def _overheard(probe: Probe, seen: Seen) -> Part | None:
-    """Where all is NaN and nothing can be compared: what F.kl_div was given, if that is known."""
-    s, t = seen.s[0], seen.t[0]
-    with _Listener() as heard:
-        probe(s, t, seen.y[0], seen.temperature, seen.alpha)
-    for given, target in heard.calls:
-        for form in SOFT:
-            for ts, tt in sides(form, probe) if form.kernel == "kl" else ():
-                a, q = form.sides(s / value(ts, seen.temperature), t / value(tt, seen.temperature))
-                if given.shape == a.shape and torch.allclose(given.double(), a) and torch.allclose(target.double(), q):
-                    return Part(form, ts, tt)
-    return None
-
-
-def _by_example(probe: Probe, found: Dissection) -> Dissection:
-    """Try factors of its own for each example: the gradient of a row is made of those of its two terms."""
-    seen = found.seen
-    if not seen.grad.isfinite().all():
-        return found
-    s, t = (x.reshape(-1, 1, x.shape[-1]) for x in (seen.s, seen.t))  # (rows, 1, C): each row a draw of its own
-    rows = replace(seen, s=s, t=t, y=seen.y.reshape(-1, 1))
-    for form in (Soft("kl"), Soft("ce"), Soft("kl", reverse=True), Soft("mse")):
-        for ts, tt in sides(form, probe):
-            if ts == tt:
-                soft, hard = Part(form, ts, tt), Part(Hard("ce"), "1", "1")
-                totals, grads = zip(*(_total_and_grad(part, rows) for part in (soft, hard)), strict=True)
-                columns, target = (
-                    torch.stack(grads, -1),
-                    seen.grad.reshape(*s.shape[::2], 1),
-                )  # (rows, C, 2), (rows, C, 1)
-                weights = torch.linalg.lstsq(columns, target).solution
-                value = (torch.stack(totals, -1) * weights.squeeze(-1)).sum(-1).reshape(len(seen.s), -1).sum(1)
-                if small((value - seen.value, columns @ weights - target), seen):
-                    found.soft, found.hard, found.weights, found.why = soft, hard, weights.squeeze(-1), ""
-                    return found
-    return found
-
-
-def _total_and_grad(part: Part, seen: Seen) -> tuple[Tensor, Tensor]:
-    s = seen.s.clone().requires_grad_()
-    total = part.total(seen, s, seen.t, seen.y)
-    return total.detach(), torch.autograd.grad(total.sum(), s)[0].squeeze(1)
+    return rest(seen, left_over(found, seen))[0] == found.rest

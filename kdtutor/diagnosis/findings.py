@@ -19,7 +19,8 @@ class Finding:
     fix: str
 
     def __repr__(self) -> str:
-        return f"{self.name}: {self.what}\n    Effect: {self.effect}\n    Instead: {self.fix}"
+        instead = f"\n    Instead: {self.fix}" if self.fix else ""
+        return f"{self.name}: {self.what}\n    Effect: {self.effect}{instead}"
 
 
 def listed(mistakes: Iterable[Finding], notes: Iterable[Finding] = ()) -> str:

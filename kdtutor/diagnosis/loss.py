@@ -6,6 +6,7 @@ A loss is asked, not read: it is called on small inputs of our choice in float64
 gradients, is compared with the terms of which losses are made. `check_run` looks at what lies outside of the loss.
 """
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 
 from kdtutor._seed import seeded
-from kdtutor.diagnosis.catalogue import MISTAKES, NOTES, finding
+from kdtutor.diagnosis.catalogue import MISTAKES, finding
 from kdtutor.diagnosis.dissection import dissect
 from kdtutor.diagnosis.findings import Finding, listed
 from kdtutor.diagnosis.naming import names
 from kdtutor.diagnosis.notation import written
+from kdtutor.diagnosis.notes import NOTES
 from kdtutor.diagnosis.parts import Dissection
 from kdtutor.diagnosis.probe import Probe, probe
 
@@ -79,7 +81,8 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
     Args:
         loss_fn: a function or module of the student's and the teacher's logits (B, C), and labels (B,), temperature
             and alpha if it takes them. Which argument is which is told by its name, else by its place in this order;
-            a temperature or alpha that is fixed inside is found, too. For other interfaces give an adapter,
+            a temperature or alpha that is fixed inside is found, too. Of several values that it returns the
+            first counts, of a dict its loss, total or total_loss. For other interfaces give an adapter,
             `lambda student, teacher, labels, temperature, alpha: …`.
         alpha: "soft" or "hard", the term that alpha is to weigh; None takes either.
         meant: names of findings that are as you mean them ("reverse_kl", "sum"): they become notes.
@@ -90,7 +93,8 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
     if alpha not in (None, "soft", "hard"):
         raise ValueError(f'alpha must be "soft", "hard" or None, got {alpha!r}')
     if unknown := {*meant} - {*MISTAKES, *NOTES}:
-        raise ValueError(f"meant must hold names of findings ({', '.join(MISTAKES)}), got {sorted(unknown)}")
+        every = ", ".join((*MISTAKES, *NOTES))
+        raise ValueError(f"meant must hold names of findings ({every}), got {sorted(unknown)}")
     asked = probe(loss_fn)
     eager = torch.compiler.set_stance("force_eager")  # a compiled loss would be compiled anew for each shape
     calm = torch.autograd.set_detect_anomaly(False)
@@ -101,6 +105,7 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
             if not other.why and not (other.soft and other.soft.form.reverse):
                 found, swapped = other, not asked.guessed
                 asked = asked.exchanged if asked.guessed else asked
+    _look_for_probabilities(found, asked)
     words = _words(found, asked)
     mistakes, notes = {}, {}
     if swapped:
@@ -114,11 +119,28 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
     return Diagnosis(formula, latex, (*mistakes.values(),), (*notes.values(),), found.why, asked.described)
 
 
+def _look_for_probabilities(found: Dissection, asked: Probe) -> None:
+    """An argument that asks for probabilities by its name, and uses what it gets as such, was asked the wrong way."""
+    soft = found.soft
+    for role, side in (("student", soft and soft.form.a), ("teacher", soft and soft.form.q)):
+        name = asked.names[role]
+        if side == "raw" and re.search("prob|soft|log_?p", name):
+            found.why = (
+                f"{name} seems to want probabilities, or their logarithms, and was given logits; ask about "
+                "lambda student, teacher, …: loss(…) with (teacher / T).softmax(-1) in its place"
+            )
+            found.soft = found.hard = None
+            found.flags -= {"nan", "clamped", "underflow"}  # of such a question only
+
+
 def _words(found: Dissection, asked: Probe) -> dict[str, Any]:
     """The loss's own names for its arguments, and its own temperature where that is fixed inside."""
-    names = {short: asked.names.get(role, short) for short, role in _SHORT.items()}
-    fixed = next((max(part.ts, part.tt) for part in [found.soft] if part and not isinstance(part.ts, str)), None)
-    return names if fixed is None else names | {"T": f"{fixed:.4g}"}
+    words, soft, hard = {short: asked.names.get(role, short) for short, role in _SHORT.items()}, found.soft, found.hard
+    if soft and not isinstance(soft.ts, str):
+        words["T"] = f"{max(soft.ts, soft.tt):.4g}"
+    if "alpha" not in asked.names and hard and 0 < hard.at < 1:
+        words["alpha"] = f"{1 - hard.at:.4g}"
+    return words
 
 
 _SHORT = {"s": "student", "t": "teacher", "y": "labels", "T": "temperature", "alpha": "alpha"}

@@ -1,4 +1,4 @@
-"""Functions of the user's that turn logits into figures: the loss and the evaluation. Part of `run_check`."""
+"""Functions of the user's that turn logits into figures: the loss and the evaluation. Part of `check_run`."""
 
 import math
 from collections.abc import Callable

@@ -1,15 +1,13 @@
 """From the parts of a loss to the names of its mistakes, and to its formula in words and in LaTeX."""
 
-import re
-from collections.abc import Iterator
+import math
 
+from kdtutor.diagnosis.balance import DIVERGENCES, Named, weights
 from kdtutor.diagnosis.formulas import Hard, Soft
 from kdtutor.diagnosis.parts import SEQUENCES, Dissection
 from kdtutor.diagnosis.probe import Probe
 from kdtutor.diagnosis.recognition import Part
 
-Named = Iterator[tuple[str, dict]]
-DIVERGENCES = ("kl", "kl_log", "ce")
 FORMS = {
     "mse": "the squared distance of the logits",
     "mse_p": "the squared distance of the probabilities",
@@ -28,7 +26,10 @@ FORMS_OF_HARD = FORMS | {"mse": "the squared distance of logits and one-hot labe
 SLIPS_OF_A = {"p": "student_probabilities", "raw": "student_logits_raw"}
 SLIPS_OF_Q = {"log": "teacher_log_probabilities", "raw": "teacher_logits_raw", "hard": "hard_targets"}
 SLIPS_OF_HARD = {"twice": "softmax_twice", "nll_p": "nll_of_probabilities", "teacher": "hard_on_teacher"}
-REST = {"entropy": "its entropy (a penalty for being sure)", "square": "the squares of its logits"}
+REST = {  # with plus and with minus
+    "entropy": ("its negative entropy, a penalty for being sure", "its entropy, a reward for being sure"),
+    "square": ("the squares of its logits, which keeps them small", "minus the squares of its logits"),
+}
 
 
 def names(found: Dissection, probe: Probe, alpha: str | None) -> Named:
@@ -47,7 +48,7 @@ def names(found: Dissection, probe: Probe, alpha: str | None) -> Named:
     if "hard_without_gradient" in flags:
         yield "argmax", {}
     if soft:
-        yield from _soft_form(soft, swapped, probe)
+        yield from _soft_form(soft, swapped)
         yield from _temperatures(soft)
     if hard:
         yield from _hard_form(hard)
@@ -59,7 +60,7 @@ def names(found: Dissection, probe: Probe, alpha: str | None) -> Named:
         yield "weighted", {"high": f"{highest:.3g}"}
     elif not found.why:
         yield from _reductions(found)
-        yield from _weights(found, probe, alpha)
+        yield from weights(found, probe, alpha)
     if "nan" in flags and not (soft and soft.form.q in ("log", "raw")):
         yield "nan", {}
     if "underflow" in flags and "nan" not in flags:
@@ -73,7 +74,7 @@ def names(found: Dissection, probe: Probe, alpha: str | None) -> Named:
         yield "teacher_gradient", {}
 
 
-def _soft_form(soft: Part, swapped: bool, probe: Probe) -> Named:
+def _soft_form(soft: Part, swapped: bool) -> Named:
     form = soft.form
     if form.kernel not in DIVERGENCES:
         yield "other_term", {"form": FORMS[form.kernel].format(beta=form.beta)}
@@ -84,8 +85,7 @@ def _soft_form(soft: Part, swapped: bool, probe: Probe) -> Named:
         if form.a in SLIPS_OF_A:
             yield SLIPS_OF_A[form.a], {}
         if form.q in SLIPS_OF_Q and form.kernel != "kl_log":
-            asks = re.search("prob|soft", probe.names["teacher"])  # for probabilities, and gets logits here
-            yield SLIPS_OF_Q[form.q], {"sure": False} if asks and form.q == "raw" else {}
+            yield SLIPS_OF_Q[form.q], {}
     if form.kernel == "kl_log":
         yield "log_target_with_probabilities", {}
     for side, name in (("twice", "softmax_twice"), ("batch", "softmax_over_batch")):
@@ -140,105 +140,17 @@ def _reductions(found: Dissection) -> Named:
         yield "sum", {}
     elif 0.0 in averaged:
         yield "sum_with_mean", {}
-    if found.sequences and abs(found.sequences - SEQUENCES[0][1]) < 1e-3:  # L times too strong
-        yield "batchmean_on_sequences", {}
-
-
-def _weights(found: Dissection, probe: Probe, alpha: str | None) -> Named:
-    soft, hard, flags = found.soft, found.hard, found.flags
-    spare = hard and (hard.slope or abs(hard.at - 1) > 1e-3) and found.rest != "smoothing"
-    if "no_teacher" in flags and hard and "nan" not in flags:
-        yield ("teacher_unused" if spare else "teacher_ignored"), {}
-    if not soft:
-        return
-    negative = [
-        term
-        for term, part in (("soft", soft), ("hard", hard))
-        if part and part.flows and max(part.weight(0.3), part.weight(0.8)) < 0
-    ]
-    yield from (("sign", {"term": term}) for term in negative)
-    if "alpha" in probe.names and not any(part.slope for part in found.parts):
-        yield "alpha_unused", {}
-    if hard and soft.slope and hard.slope and not negative:
-        yield from _meaning(soft, hard, probe.names["alpha"], alpha)
-    elif soft.slope < 0 and alpha == "soft" and not negative:
-        yield "alpha_swapped", {"sure": True}
-    teacher_only = soft.ts == "1" or soft.ts == 1 != soft.tt  # then the gradient doesn't shrink with T
-    if soft.form.kernel in DIVERGENCES and soft.form.q not in ("hard", "raw") and not (teacher_only or negative):
-        yield from _squares(soft, hard, alone=not (hard or "hard_without_gradient" in flags))
-
-
-def _meaning(soft: Part, hard: Part, name: str, alpha: str | None) -> Named:
-    if abs(soft.slope / _scale(soft) - hard.slope / _scale(hard)) < 1e-3:
-        yield "alpha_on_both", {}
-        return
-    for meaning, words in {"soft": ("soft", "kd", "dist"), "hard": ("hard", "ce")}.items():
-        if alpha is None and any(word in name.lower() for word in words):
-            alpha = meaning
-    if soft.slope < 0 < hard.slope and alpha != "hard":
-        yield "alpha_swapped", {"sure": alpha == "soft"}
-    if hard.slope < 0 < soft.slope and alpha == "hard":
-        yield "alpha_swapped", {"sure": True}
-
-
-def _scale(part: Part) -> float:
-    """The largest weight that alpha can give."""
-    return max(abs(part.at), abs(part.at + part.slope)) or 1.0
-
-
-def _squares(soft: Part, hard: Part | None, alone: bool) -> Named:
-    """Whether T² stands where it belongs."""
-    if isinstance(soft.ts, str):
-        yield from _power(soft.power, alone=alone)
-        if hard and hard.power == 2:
-            yield "t2_on_hard", {}
-        factor = _scale(soft) if soft.slope or not hard else 1.0
-        if abs(factor - 1) > 1e-3 and soft.slope:
-            yield "constant_factor", {"factor": f"{factor:.4g}"}
-        return
-    t = soft.ts
-    if soft.slope:  # the temperature is fixed inside, alpha isn't
-        factor = _scale(soft)
-        power = next((p for p in (2, 0, 1) if abs(factor / t**p - 1) < 1e-3), None)
-        if power is not None:
-            yield from _power(power, alone=alone)
-        else:
-            yield "constant_factor", {"factor": f"{factor / t**2:.4g} beside T²"}
-        if hard and t != 1 and abs(_scale(hard) / t**2 - 1) < 1e-3:
-            yield "t2_on_hard", {}
-        return
-    if not hard:
-        power = next((p for p in (2, 0, 1) if abs(soft.at / t**p - 1) < 1e-3), 2)
-        yield from _power(power, alone=True) if alone else ()
-        return
-    for power, other, name in ((2, 0, ""), (0, 0, "t2_missing"), (1, 0, "t_for_t2"), (2, 2, "t2_on_hard")):
-        if abs(soft.at / t**power + hard.at / t**other - 1) < 1e-3:
-            if name:
-                yield name, {}
-            return
-    if t != 1 and abs(soft.at - hard.at) < 1e-3:
-        yield "t2_missing", {}
-    elif abs(soft.at / t**2 - hard.at) > 1e-3:
-        share = soft.at / t**2 / (soft.at / t**2 + hard.at)
-        yield "weights", {"soft": f"{soft.at:.4g}", "hard": f"{hard.at:.4g}", "share": f"{share:.3g}"}
-
-
-def _power(power: float, alone: bool) -> Named:
-    if power == 2:
-        return
-    if alone:
-        yield "t2_left_to_you", {}
-    elif power == 0:
-        yield "t2_missing", {}
-    else:
-        yield ("t_for_t2" if power == 1 else "t_power"), {"power": f"{power:g}"}
+    if found.sequences is not None and math.isnan(found.sequences):
+        yield "other_on_sequences", {"sure": "flattens" in found.flags}
+    elif found.sequences and abs(found.sequences - SEQUENCES[0][1]) < 1e-3:  # L times too strong
+        yield "batchmean_on_sequences", {"sure": "flattens" in found.flags}
 
 
 def _rest(found: Dissection) -> Named:
     if found.rest == "smoothing":
         yield "label_smoothing", {}
     elif found.rest in REST:
-        yield "student_term", {"form": REST[found.rest]}
+        yield "student_term", {"form": REST[found.rest][found.share < 0]}
 
 
 def _branches(found: Dissection) -> Named:
@@ -246,9 +158,10 @@ def _branches(found: Dissection) -> Named:
         t = found.soft.ts if found.soft and isinstance(found.soft.ts, float) else found.seen.temperature
         ratio = is_ / would if would else 0.0
         squares = [t**p for p in (2, -2, 1, -1)]
-        words = {"where": f"with {where}", "is_": f"{is_:.4g}", "would": f"{would:.4g}"}
+        words = {"where": f"with {where}", "is_": "unknown" if is_ != is_ else f"{is_:.4g}", "would": f"{would:.4g}"}
         if where == "without labels":
             words["where"] = where
             if not any(abs(ratio / one - 1) < 1e-3 for one in squares):
                 continue
-        yield ("t2_in_one_branch" if any(abs(ratio / x - 1) < 1e-3 for x in squares) else "branch"), words
+        square = not where.startswith("T") and any(abs(ratio / x - 1) < 1e-3 for x in squares)
+        yield ("t2_in_one_branch" if square else "branch"), words

@@ -33,6 +33,13 @@ HARD = {
 }
 
 
+RESTS = {  # with plus and with minus; w > 0
+    "smoothing": ("w H(uniform, p_s)", "-w H(uniform, p_s)"),
+    "entropy": ("-w H(p_s)", "w H(p_s)"),
+    "square": ("w z_s^2", "-w z_s^2"),
+}
+
+
 def written(found: Dissection, swapped: bool = False) -> tuple[str, str]:
     """The formula in LaTeX and as text, a sum of terms; empty where the loss isn't known. swapped: what was taken for
     the student is the teacher."""
@@ -51,8 +58,9 @@ def written(found: Dissection, swapped: bool = False) -> tuple[str, str]:
         text.append("f(y, argmax z_s)")
     if found.rest in ("smoothing", "entropy", "square"):
         for out in (tex, text):
-            out.append({"smoothing": "w H(uniform, p_s)", "entropy": "w H(p_s)", "square": "w |z_s|²"}[found.rest])
-    return tuple(_exchanged(" + ".join(terms)) if swapped else " + ".join(terms) for terms in (tex, text))
+            out.append(RESTS[found.rest][found.share < 0])
+    sums = [" + ".join(terms).replace("+ -", "- ") for terms in (tex, text)]
+    return tuple(map(_exchanged, sums) if swapped else sums)
 
 
 def _exchanged(formula: str) -> str:

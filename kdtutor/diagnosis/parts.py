@@ -11,7 +11,8 @@ from kdtutor.diagnosis.formulas import Soft
 from kdtutor.diagnosis.probe import Probe
 from kdtutor.diagnosis.recognition import ALPHA, TOLERANCE, Part, Seen, T, differences, fits, nothing, see
 
-FLAT, SEQUENCES = ((6, 5), (4, 5), (6, 7)), ((2, 3, 5), (4, 3, 5), (2, 3, 7), (2, 2, 5))  # (B, C) and (B, L, C)
+# Sizes to ask about: (B, C), for losses of ten classes alone, and (B, L, C).
+FLAT, TEN, SEQUENCES = ((6, 5), (4, 5), (6, 7)), ((6, 10), (4, 10)), ((2, 3, 5), (4, 3, 5), (2, 3, 7), (2, 2, 5))
 REST: dict[str, Callable[[Tensor], Tensor]] = {
     "smoothing": lambda s: -s.log_softmax(-1).sum((-2, -1)),
     "entropy": lambda s: -torch.special.entr(s.softmax(-1)).sum((-2, -1)),
@@ -24,7 +25,7 @@ class Dissection:
     """What a loss consists of.
 
     soft, hard: its terms; None if there is none, or it isn't known: then `why` says so in a sentence.
-    rest: what the terms leave of it, "nothing", "constant" or one of REST.
+    rest, share: what the terms leave of it, "nothing", "constant" or one of REST, and the sign of that.
     weights: factors by example, (rows, 2) of soft and hard term, of a loss that weighs examples.
     jumps: at which end of alpha, or "without labels", a factor isn't the formula's: what it is and what it would be.
     sequences: the soft factor for (B, L, C) over that of a mean over B * L positions; None if it can't be asked.
@@ -34,6 +35,7 @@ class Dissection:
     soft: Part | None = None
     hard: Part | None = None
     rest: str | None = None
+    share: float = 1.0
     weights: Tensor | None = None
     why: str = ""
     jumps: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -87,8 +89,9 @@ def scaled(probe: Probe, seen: Seen, part: Part, shapes: tuple) -> Part | None:
 
 
 def _neat(number: float) -> float:
-    """Without the last digits, which are rounding."""
-    return float(f"{number:.5g}") if abs(number) > 1e-5 else 0.0
+    """Without the last digits where they are rounding."""
+    short = float(f"{number:.5g}") if abs(number) > 1e-5 else 0.0
+    return short if abs(short - number) < 2e-6 * max(abs(number), 1e-3) or not short else number
 
 
 def made(found: Dissection, seen: Seen) -> tuple[Tensor, Tensor]:
@@ -115,19 +118,20 @@ def small(left: tuple[Tensor, Tensor], seen: Seen) -> bool:
     finite = [
         (part.nan_to_num(), 1e-12 + scale.nan_to_num().abs().max()) for part, scale in zip(left, scales, strict=True)
     ]
-    return all(bool((part.abs() <= 1e-4 * scale).all()) for part, scale in finite)
+    return all(bool((part.abs() <= 3e-6 * scale).all()) for part, scale in finite)
 
 
-def rest(seen: Seen, left: tuple[Tensor, Tensor]) -> str | None:
-    """The name of what is left: "nothing", "constant" (no gradient), one of REST, or None."""
+def rest(seen: Seen, left: tuple[Tensor, Tensor]) -> tuple[str | None, float]:
+    """The name of what is left, "nothing", "constant" (no gradient), one of REST, or None; and its sign."""
     if small(left, seen):
-        return "nothing"
+        return "nothing", 1.0
     if not (left[1].abs() > 1e-6).any():
-        return "constant"
+        return "constant", 1.0
     for name, form in REST.items():
         s = seen.s.clone().requires_grad_()
         made = form(s)
         (grad,) = torch.autograd.grad(made.sum(), s)
-        if fits(left, (made.detach()[None], grad[None]))[1] <= 1e-4:
-            return name
-    return None
+        factor, remaining = fits(left, (made.detach()[None], grad[None]))
+        if remaining <= 1e-4:
+            return name, math.copysign(1.0, factor)
+    return None, 1.0

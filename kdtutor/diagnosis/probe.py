@@ -7,12 +7,17 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 ROLES = ("student", "teacher", "labels", "temperature", "alpha")
+SAID = {
+    "student": "the student's logits", "teacher": "the teacher's logits", "labels": "labels",
+    "temperature": "the temperature", "alpha": "alpha",
+}  # fmt: skip
 # Names by which arguments are known, from sure to less sure. `t` is the teacher beside an `s`; T is the temperature.
 NAMES = {
     "temperature": (r"T", r"(?i:temp.*|tau|.*_temp(erature)?|kd_t)"),
@@ -20,7 +25,7 @@ NAMES = {
     "student": (r"(?i:.*student.*|s|s_.*|z_?s|.*_s|stu.*)", r"(?i:(model_)?outputs?|logits|preds?.*|y_?pred|input|z)"),
     "labels": (r"(?i:.*labels?|y|y_?true|gt|ground_?truth|hard_?targets?|classes)", r"(?i:targets?)"),
     "alpha": (
-        r"(?i:.*alpha|soft_weight|kd_weight|distill?(ation)?_weight|hard_weight|ce_weight|lam(bda)?_?\w*)",
+        r"(?i:.*alpha|(soft|hard|kd|ce|distill?(ation)?)_(weight|w|ratio|coef\w*)|lam(bda)?_?\w*)",
         r"(?i:weight|w|a)",
     ),
 }
@@ -32,17 +37,22 @@ class Probe:
     """A loss and the names of its arguments by role; a role that is missing is fixed inside of it, or absent.
 
     guessed: whether student and teacher were told by their place alone.
+    kept: other arguments, which are left at their defaults.
+    dtype: of the logits that it is asked about; what comes back is float64.
     """
 
     function: Callable
     names: Mapping[str, str]
     guessed: bool = False
+    kept: Mapping[str, object] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float64
 
     def __call__(
         self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
     ) -> Tensor:
         """The loss as a scalar; of losses by example their mean, of terms by class the sum over classes."""
-        given = dict(zip(ROLES, (student, teacher, labels, temperature, alpha), strict=True))
+        logits = (student.to(self.dtype), teacher.to(self.dtype))
+        given = dict(zip(ROLES, (*logits, labels, temperature, alpha), strict=True))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             returned = self.function(**{name: given[role] for role, name in self.names.items()})
@@ -67,10 +77,25 @@ class Probe:
 
     @property
     def described(self) -> str:
-        """Which argument was taken for what, and what must be fixed inside."""
-        taken = ", ".join(f"{name} is {_said(role)}" for role, name in self.names.items() if name != role)
+        """Which argument was taken for what, where its name doesn't say so, and what must be fixed inside."""
+        taken = ", ".join(f"{name} is {SAID[role]}" for role, name in self.names.items() if role not in name)
         missing = " and ".join(role for role in ("temperature", "alpha") if role not in self.names)
-        return "; ".join(part for part in (taken, missing and f"no argument for {missing}") if part)
+        kept = ", ".join(f"{name} is left at {value!r}" for name, value in self.kept.items())
+        return "; ".join(part for part in (taken, missing and f"no argument for {missing}", kept) if part)
+
+
+class Listener(TorchFunctionMode):
+    """Keeps the arguments of each call of some functions of torch, while it is entered."""
+
+    def __init__(self, *functions: Callable) -> None:
+        super().__init__()
+        self.functions = functions
+        self.calls: list[tuple[tuple, dict]] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in self.functions:
+            self.calls.append((args, kwargs or {}))
+        return function(*args, **(kwargs or {}))
 
 
 def probe(loss_fn: Callable) -> Probe:
@@ -96,10 +121,11 @@ def probe(loss_fn: Callable) -> Probe:
     if unknown or not {"student", "teacher"} <= {*names}:
         raise ValueError(
             "loss_fn must take logits of student and teacher, and may take labels, temperature and alpha; "
-            f"got ({', '.join(parameters)}), of which {', '.join(unknown) or 'none'} isn't understood: {ADAPTER}"
+            f"got ({', '.join(parameters)}), where {_missing(names, unknown)}: {ADAPTER}"
         )
     known = (re.fullmatch("|".join(NAMES[role]), names[role]) for role in ("student", "teacher"))
-    return Probe(loss_fn, names, guessed=not any(known))
+    kept = {n: p.default for n, p in parameters.items() if n not in names.values()}
+    return Probe(loss_fn, names, not any(known), kept)
 
 
 def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
@@ -116,20 +142,31 @@ def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
     ):  # as in F.kl_div(input, target)
         names["teacher"] = names.pop("labels")
     required = [n for n, p in parameters.items() if p.default is p.empty and n not in names.values()]
-    names |= dict(zip((role for role in ROLES if role not in names), required, strict=False))
+    places = ROLES[:3] if {"student", "teacher"} & {*names} else ROLES  # where some are named, T and alpha would be
+    if not {"student", "teacher"} <= {*names}:
+        names |= dict(zip((role for role in places if role not in names), required, strict=False))
     return {role: names[role] for role in ROLES if role in names}
 
 
-def _said(role: str) -> str:
-    return (
-        f"the {role}'s logits" if role in ("student", "teacher") else f"the {role}" if role == "temperature" else role
-    )
+def _missing(names: Mapping[str, str], unknown: list[str]) -> str:
+    if unknown:
+        return f"{' and '.join(unknown)} isn't understood"
+    return f"no argument for {' and '.join(SAID[role] for role in ROLES[:2] if role not in names)} is found"
 
 
 def _scalar(returned: object, shape: torch.Size) -> Tensor:
     if isinstance(returned, Mapping):
-        returned = returned.get("loss", next(iter(returned.values()), None))
+        totals = [key for key in returned if key in ("loss", "total", "total_loss")] or [*returned]
+        if len(totals) != 1:
+            raise ValueError(
+                f"loss_fn must return the loss, got a dict of {', '.join(map(str, returned))}: give an adapter that "
+                "returns one of them"
+            )
+        returned = returned[totals[0]]
     if isinstance(returned, list | tuple) and returned:
+        learnt = [index for index, x in enumerate(returned) if isinstance(x, Tensor) and x.requires_grad]
+        if learnt and learnt[0] > 0:
+            raise ValueError(f"loss_fn must return the loss first, got a gradient in value {learnt[0] + 1} alone")
         returned = returned[0]
     if isinstance(returned, float | int):
         returned = torch.tensor(float(returned), dtype=torch.float64)

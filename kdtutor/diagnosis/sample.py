@@ -1,4 +1,4 @@
-"""What `run_check` looks at: a run's models and a sample of its data, lent for experiments and handed back as they
+"""What `check_run` looks at: a run's models and a sample of its data, lent for experiments and handed back as they
 came. What is a mistake isn't decided here."""
 
 import random

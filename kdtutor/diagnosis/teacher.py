@@ -1,5 +1,5 @@
 """What the models answer: are they finite, over the same classes, and does the teacher know its inputs and labels?
-Part of `run_check`."""
+Part of `check_run`."""
 
 import math
 from collections.abc import Callable

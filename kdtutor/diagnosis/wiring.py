@@ -1,4 +1,4 @@
-"""How a run is put together: modes, shared weights, the optimizer, gradients. Part of `run_check`."""
+"""How a run is put together: modes, shared weights, the optimizer, gradients. Part of `check_run`."""
 
 from collections.abc import Callable
 from itertools import chain

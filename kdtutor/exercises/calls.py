@@ -3,6 +3,7 @@ ship as values in `data/exercises.json`: so the solutions themselves needn't be 
 """
 
 import copy
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from kdtutor import data
 from kdtutor._files import write
 from kdtutor._seed import seeded
+from kdtutor.answers import show
 from kdtutor.models import mlp
 
 
@@ -50,6 +52,41 @@ def run(function: Callable, call: tuple) -> Outcome:
     left = [_left(model, original) for model, original in zip(_models(arguments), _models(call), strict=True)]
     changed = [place for place, pair in enumerate(zip(arguments, call, strict=True)) if _differ(*pair)]
     return Outcome(returned, left, tuple(changed))
+
+
+def gradient(loss: Callable, call: tuple) -> Tensor | None:
+    """The gradient of a loss in the first argument, the student's logits; None where there is none."""
+    student, *rest = copy.deepcopy(call)
+    student.requires_grad_()
+    try:
+        with seeded(0), torch.enable_grad():
+            return torch.autograd.grad(loss(student.clone(), *rest), student)[0]  # a clone may be changed in place
+    except Exception:  # it came without a history, or numpy refused a tensor that has one
+        return None
+
+
+def names(function: Callable, call: tuple) -> list[str]:
+    """The learner's own names of the arguments; their numbers where the function doesn't tell."""
+    try:
+        told = [
+            name
+            for name, one in inspect.signature(function).parameters.items()
+            if one.kind == one.POSITIONAL_OR_KEYWORD
+        ]
+    except (TypeError, ValueError):
+        told = []
+    return told if len(told) == len(call) else [f"argument {place + 1}" for place in range(len(call))]
+
+
+def asked(function: Callable, call: tuple) -> str:
+    """The arguments of a call; of models nothing, of large tensors the shape."""
+    shown = []
+    for name, value in zip(names(function, call), call, strict=True):
+        if isinstance(value, Tensor) and value.numel() > 4:
+            shown.append(f"{name} {tuple(value.shape)}")
+        elif not isinstance(value, nn.Module):
+            shown.append(f"{name} = {show(value)}")
+    return f"for {', '.join(shown)}"
 
 
 def right(name: str) -> list[Outcome]:

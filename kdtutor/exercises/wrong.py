@@ -1,5 +1,6 @@
 """Wrong answers to the exercises on targets and divergences: the mistakes that people make, as functions to be run on
-the same calls. `data/exercises.md` says in words, under the same names, what is wrong with each (tau is T here).
+the same calls. `data/exercises.md` says in words, under the same names, what is wrong with each (tau is T here). What
+follows a colon in a name tells forms of one mistake apart.
 """
 
 import math
@@ -20,6 +21,13 @@ def _means(p: Tensor, y: Tensor) -> Tensor:
 def _overflowing(z: Tensor, temperature: float) -> Tensor:
     powers = (z / temperature).exp()
     return powers / powers.sum(-1, keepdim=True)
+
+
+_LEAST = (*(10.0**-digits for digits in range(4, 38)), torch.finfo(torch.float32).eps)
+
+
+def _clamped(z: Tensor, temperature: float, least: float) -> Tensor:
+    return F.softmax(z / temperature, -1).clamp(min=least).log()
 
 
 def _temperature(z: Tensor, nats: float) -> float:
@@ -77,6 +85,7 @@ WRONG: dict[str, dict[str, Callable]] = {
         "one cold": lambda y, classes: 1 - F.one_hot(y, classes),
         "counts": lambda y, classes: F.one_hot(y, classes).sum(0),
         "labels": lambda y, classes: y,
+        "labels forgotten": lambda y, classes: torch.eye(len(y), classes),
     },
     "entropy": {
         "nats": lambda p: entr(p).sum(-1),
@@ -110,7 +119,7 @@ WRONG: dict[str, dict[str, Callable]] = {
     },
     "log_soften": {
         "underflow": lambda z, tau: F.softmax(z / tau, -1).log(),
-        "clamped": lambda z, tau: F.softmax(z / tau, -1).clamp(min=1e-12).log(),
+        **{f"clamped: {least:.4g}": partial(_clamped, least=least) for least in _LEAST},
         "overflow": lambda z, tau: z / tau - (z / tau).exp().sum(-1, keepdim=True).log(),
         "T forgotten": lambda z, tau: F.log_softmax(z, -1),
         "T outside": lambda z, tau: F.log_softmax(z, -1) / tau,
@@ -148,6 +157,7 @@ WRONG: dict[str, dict[str, Callable]] = {
         "a value a class": partial(kl_from, reduction="none"),
         "swapped": lambda s, t, tau: kl_from(t, s, tau),
         "with T²": lambda s, t, tau: tau**2 * kl_from(s, t, tau),
+        "with T": lambda s, t, tau: tau * kl_from(s, t, tau),
         "with T² and mean": lambda s, t, tau: tau**2 * kl_from(s, t, tau, "mean"),
         "probabilities": of_probabilities,
         "probabilities and mean": lambda s, t, tau: of_probabilities(s, t, tau) / s.shape[-1],

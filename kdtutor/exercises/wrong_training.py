@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on losses, training and measuring, as in `wrong`, and all of them in `WRONG`."""
+"""Wrong answers to the exercises on losses, training and measuring, as in `wrong`; all of them in `WRONG`."""
 
 import math
 from collections.abc import Callable
@@ -70,12 +70,20 @@ def _step(
     return loss(student(images), answers, labels, temperature, alpha).item() if after else value.item()
 
 
-def _interval(a: list, b: list, level: float = 0.975, freedom: int = -1, ddof: int = 1, root: bool = True) -> tuple:
+def _interval(
+    a: list,
+    b: list,
+    level: float = 0.975,
+    freedom: float = -1,
+    ddof: int = 1,
+    root: bool = True,
+    literal: float | None = None,
+) -> tuple:
     from scipy.stats import norm, t
 
     d = torch.tensor(b, dtype=torch.float64) - torch.tensor(a, dtype=torch.float64)
     quantile = t.ppf(level, len(d) + freedom) if math.isfinite(freedom) else norm.ppf(level)
-    half = quantile * d.std(correction=ddof) / (len(d) ** 0.5 if root else 1)
+    half = (literal or quantile) * d.std(correction=ddof) / (len(d) ** 0.5 if root else 1)
     return d.mean(), d.mean() - half, d.mean() + half
 
 
@@ -91,6 +99,8 @@ def _unpaired(a: list, b: list) -> tuple:
 def _noise(g: Tensor) -> Tensor:
     return (g - g.mean(0)).square().sum(1).mean()
 
+
+LOSSES: dict[str, Callable] = {"kl_from_logits": kl_from, "distillation_loss": _loss()}  # right, gradients and all
 
 WRONG: dict[str, dict[str, Callable]] = wrong.WRONG | {
     "distillation_loss": {
@@ -155,6 +165,8 @@ WRONG: dict[str, dict[str, Callable]] = wrong.WRONG | {
         "a - b": lambda a, b: _interval(b, a),
         "unpaired": _unpaired,
         "normal quantile": partial(_interval, freedom=math.inf),
+        "normal quantile: 1.96": partial(_interval, literal=1.96),
+        "normal quantile: 2": partial(_interval, literal=2),
         "freedom of n": partial(_interval, freedom=0),
         "one-sided quantile": partial(_interval, level=0.95),
         "biased deviation": partial(_interval, ddof=0),
@@ -188,7 +200,11 @@ WRONG: dict[str, dict[str, Callable]] = wrong.WRONG | {
     "ensemble_logits": {
         "mean logits": lambda z: z.mean(0),
         "probabilities": lambda z: z.softmax(-1).mean(0),
+        "mean logits: sum": lambda z: z.sum(0),
         "log before the mean": lambda z: z.log_softmax(-1).mean(0),
+        "log before the mean: sum": lambda z: z.log_softmax(-1).sum(0),
+        "not normalised": lambda z: z.logsumexp(0),
+        "not normalised: mean": lambda z: z.exp().mean(0).log(),
         "over examples": lambda z: z.softmax(-1).mean(1).log(),
         "softmax over the members": lambda z: z.softmax(0).mean(0).log(),
         "softmax over the examples": lambda z: z.softmax(1).mean(0).log(),

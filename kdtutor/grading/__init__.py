@@ -60,14 +60,13 @@ class Marks:
         return "\n".join(lines)
 
     def csv(self) -> str:
-        """A row a mark: student, assignment, score, max_score, mistakes."""
+        """A row a mark: student, assignment, score, max_score, mistakes. No cell is a formula to a spreadsheet."""
         text = io.StringIO(newline="")
         table = csv.writer(text)
         table.writerow(["student", "assignment", "score", "max_score", "mistakes"])
         for row in self.rows:
-            table.writerow(
-                [row.student, row.assignment, f"{row.score:g}", f"{row.max_score:g}", " | ".join(row.mistakes)]
-            )
+            cells = row.student, row.assignment, f"{row.score:g}", f"{row.max_score:g}", " | ".join(row.mistakes)
+            table.writerow([f"'{cell}" if cell.startswith(tuple("=+-@\t\r")) else cell for cell in cells])
         return text.getvalue()
 
 
@@ -89,7 +88,8 @@ def release(out: Path, sources: Path = ASSIGNMENTS) -> list[Path]:
 
 
 def grade(submissions: Path, out: Path, sources: Path = ASSIGNMENTS) -> Marks:
-    """Grade all of submissions/STUDENT/NAME/NAME.ipynb (or submissions/STUDENT/NAME.ipynb) with nbgrader.
+    """Grade all of submissions/STUDENT/NAME/NAME.ipynb (or submissions/STUDENT/NAME.ipynb) with nbgrader; where there
+    is none, the only notebook there that holds the assignment's cells, such as "NAME (1).ipynb".
 
     Writes out/marks.csv and out/feedback/STUDENT/NAME.md, prints the table of marks and returns it. A submission that
     can't be graded gets a row of 0 points that says why. Raises ValueError where there is nothing to grade,
@@ -135,16 +135,15 @@ def text(notebook: "NotebookNode") -> bytes:
     return f"{nbformat.writes(notebook)}\n".encode()
 
 
-HIDDEN = re.compile(r"^[^\n]*### BEGIN HIDDEN TESTS.*?^[^\n]*### END HIDDEN TESTS[^\n]*\n?", re.DOTALL | re.MULTILINE)
 SECRET = re.compile(r"^[^\n]*### BEGIN (SOLUTION|HIDDEN TESTS)[^\n]*\n(.*?)^[^\n]*### END \1", re.DOTALL | re.MULTILINE)
 
 
 def _check_nothing_left(name: str, source: "NotebookNode", released: "NotebookNode") -> None:
     """Neither a marker, nor what stood between two, nor a solution without markers, nor an output."""
-    text = "\n".join(cell.source for cell in released.cells)
+    whole = "\n".join(cell.source for cell in released.cells)
     secrets = [match[2].strip() for cell in source.cells for match in SECRET.finditer(cell.source)]
     secrets += [c.source.strip() for c in source.cells if about(c).get("solution") and not SECRET.search(c.source)]
-    left = [secret for secret in (*secrets, "### BEGIN ", "### END ") if secret and secret in text]
+    left = [secret for secret in (*secrets, "### BEGIN ", "### END ") if secret and secret in whole]
     if left or any(cell.get("outputs") for cell in released.cells):
         where = left[0].splitlines()[0] if left else "an output"
         raise RuntimeError(f"the students' version of {name} would still hold a secret: {where}")
@@ -155,31 +154,39 @@ def _mark(
 ) -> Mark:
     """Grade one submission. Whatever is wrong with it, it gets a mark."""
     try:
-        notebook, missing, changed = assembled(released, cells_of(file))
+        notebook, missing, restored = assembled(released, cells_of(file))
         notebook.metadata["kdtutor"] = shown
         graded = course.grade(name, f"student{number}", notebook)
     except (RuntimeError, ValueError, OSError) as problem:
         most = sum(about(cell).get("points", 0) for cell in released.cells)
         return Mark(student, name, 0.0, most, (" ".join(str(problem).split()),))
     score, most = course.points(name, f"student{number}")
-    tests, errors = (
-        list(_tests(graded)),
-        [sentence for cell in graded.cells if (sentence := _error(cell, student=True))],
-    )
+    tests = list(_tests(graded))
+    errors = [sentence for cell in graded.cells if (sentence := _error(cell, student=True))]
     gone = [f"the cell {cell} isn't there: it counts as it was handed out" for cell in missing]
     mistakes = dict.fromkeys((*errors, *(why for *_, why in tests if why), *gone)) if score < most else ()
-    notes = (*errors, *gone, *(f"the cell {cell} was changed: the original one was run" for cell in changed))
-    return Mark(student, name, score, most, tuple(mistakes), tests, notes)
+    notes = [*errors, *gone]
+    if restored:
+        notes.append(f"locked cells that were changed or missing, so that the original ones were run: {len(restored)}")
+    if file.name != f"{name}.ipynb":
+        notes.append(f"handed in as {file.name}")
+    return Mark(student, name, score, most, tuple(mistakes), tests, tuple(notes))
 
 
 def _tests(notebook: "NotebookNode") -> Iterator[tuple[str, float, float, str]]:
     """For each graded cell: its name, points, the most that it gives, and why not all of them."""
     from nbgrader.utils import determine_grade, is_grade
 
+    stopped = ""  # the student's cells so far that stopped with an error
     for cell in notebook.cells:
+        if _error(cell, student=True):
+            stopped += f"{cell.source}\n"
         if is_grade(cell):
             points, most = determine_grade(cell)
             why = _error(cell) if points is not None else "To be marked by hand."
+            if lost := re.match(r"NameError: name '(\w+)' is not defined", why):
+                because = re.search(rf"(\bdef |\bclass |^){lost[1]}\b", stopped, re.MULTILINE)
+                why = f"{lost[1]} isn't defined" + ": its cell stopped with an error (above)" * bool(because)
             yield (
                 cell.metadata.nbgrader.grade_id,
                 points or 0.0,

@@ -41,9 +41,10 @@ class Divide(NbGraderPreprocessor):
                 continue
             own = cell.metadata.get("kdtutor", {}).get("seconds")
             if not utils.is_locked(cell):
-                seconds = own or SECONDS
+                limit = own or SECONDS
+                seconds = limit if cell.metadata.get("nbgrader") else seconds  # a cell that was added changes no test's
                 cell.metadata["kdtutor"] = {"source": cell.source}
-                cell.source = f"{NAME}.run({cell.source!r}, {course['names']!r}, {seconds})"
+                cell.source = f"{NAME}.run({cell.source!r}, {course['names']!r}, {limit})"
             elif utils.is_grade(cell):  # it calls what was defined before: its time is that of the student's cell
                 cells.append(_helper(f"{NAME}.cell({own or seconds})"))
             else:

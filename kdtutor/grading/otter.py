@@ -13,11 +13,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_raw_cell
 
 from kdtutor._files import write
-from kdtutor.grading import ASSIGNMENTS, HIDDEN, STUB, assignments, text
+from kdtutor.grading import ASSIGNMENTS, STUB, assignments, text
 from kdtutor.grading.submissions import about, bound, read
 
 CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\ninit_cell: true\nexport_cell:\n  pdf: false\n  run_tests: true"
 TEST = '""" # BEGIN TEST CONFIG\npoints: {points}\nhidden: {hidden}\n""" # END TEST CONFIG\n{source}'
+HIDDEN = re.compile(r"^[^\n]*### BEGIN HIDDEN TESTS.*?^[^\n]*### END HIDDEN TESTS[^\n]*\n?", re.DOTALL | re.MULTILINE)
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION", re.DOTALL | re.MULTILINE)
 PROMPT = rf'\1# BEGIN SOLUTION NO PROMPT\n\2\1# END SOLUTION\n\1""" # BEGIN PROMPT\n\1{STUB}\n\1""" # END PROMPT'
 
