@@ -148,7 +148,7 @@ def test_of_several_mistakes_all_are_named(mistakes):
     assert named(diagnose(mutant(*mistakes), alpha="soft").mistakes) == {*mistakes}
 
 
-@pytest.mark.parametrize("temperature", [0.5, 0.7, 0.95, 1, 2, 3.7, 6.66, 13, 20, 50])
+@pytest.mark.parametrize("temperature", [0.5, 0.7, 0.95, 1, 2, 3.7, 6.66, 13, 20, 39.38, 50])
 def test_a_temperature_that_is_fixed_inside_is_found(temperature):
     diagnosis = diagnose(lambda s, t, y: mutant("t2_missing")(s, t, y, temperature, 0.7))
     assert named(diagnosis.mistakes) == ({"t2_missing"} if temperature != 1 else set())
@@ -284,7 +284,7 @@ def loss_of(parts, inside):
     return (lambda s, t, y: whole(s, t, y, 1.0)) if inside else whole
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=20, derandomize=True)
 @given(losses())
 def test_a_formula_that_is_claimed_holds_on_inputs_of_any_size(drawn):
     asked = probe(loss_of(*drawn))
@@ -297,10 +297,10 @@ def test_a_formula_that_is_claimed_holds_on_inputs_of_any_size(drawn):
         if found.rest == "constant":
             left = left[0] * 0, left[1]
         assert found.rest in ("nothing", "constant")
-        assert small(left, seen)
+        assert small(left, seen, tolerance=1e-4)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=15, derandomize=True)
 @given(temperature=TEMPERATURES, alpha=st.floats(0.02, 0.98), kernel=st.sampled_from(["kl", "ce", "reverse"]))
 def test_a_known_form_is_known_at_any_temperature_and_weight(temperature, alpha, kernel):
     form = Soft("kl", reverse=True) if kernel == "reverse" else Soft(kernel)

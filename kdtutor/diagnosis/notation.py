@@ -126,7 +126,7 @@ def _tex(name: str) -> str:
 def _weight(part: Part, found: Dissection, text: int) -> str:
     """The factor of a term, without 1 / B, which is the mean over the batch."""
     alpha = (r"\alpha", "alpha")[text]
-    at, slope = part.at, part.slope
+    at, slope = (float(f"{number:.5g}") for number in (part.at, part.slope))
     t, hard = part.ts, found.hard
     squared = part is found.soft and isinstance(t, float) and t != 1  # a temperature that is fixed inside
     if squared and not slope and hard and not hard.slope and abs(at / t**2 + hard.at - 1) < 1e-3:

@@ -91,7 +91,7 @@ def scaled(probe: Probe, seen: Seen, part: Part, shapes: tuple) -> Part | None:
 def _neat(number: float) -> float:
     """Without the last digits where they are rounding."""
     short = float(f"{number:.5g}") if abs(number) > 1e-5 else 0.0
-    return short if abs(short - number) < 2e-6 * max(abs(number), 1e-3) or not short else number
+    return short if abs(short - number) < 3e-7 * max(abs(number), 1e-3) or not short else number
 
 
 def made(found: Dissection, seen: Seen) -> tuple[Tensor, Tensor]:
@@ -112,13 +112,13 @@ def left_over(found: Dissection, seen: Seen) -> tuple[Tensor, Tensor]:
     return seen.value - value, seen.grad - grad
 
 
-def small(left: tuple[Tensor, Tensor], seen: Seen) -> bool:
+def small(left: tuple[Tensor, Tensor], seen: Seen, tolerance: float = 3e-6) -> bool:
     """Nothing is left, up to rounding; values that are NaN leave the decision to the gradients."""
     scales = seen.value, seen.grad
     finite = [
         (part.nan_to_num(), 1e-12 + scale.nan_to_num().abs().max()) for part, scale in zip(left, scales, strict=True)
     ]
-    return all(bool((part.abs() <= 3e-6 * scale).all()) for part, scale in finite)
+    return all(bool((part.abs() <= tolerance * scale).all()) for part, scale in finite)
 
 
 def rest(seen: Seen, left: tuple[Tensor, Tensor]) -> tuple[str | None, float]:

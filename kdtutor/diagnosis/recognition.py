@@ -178,7 +178,7 @@ def recognise(probe: Probe, seen: Seen, soft: bool, near: float | None = None) -
         left = fits(target, differences(form, seen, pairs), soft)[1]
         index = int(left.clamp(min=TOLERANCE).argmin())
         if left[index] <= TOLERANCE:
-            return Part(form, *pairs[index], flows=flows)
+            return _polished(Part(form, *pairs[index], flows=flows), float(left[index]), target, seen)
         for family in FAMILIES if "temperature" not in probe.names else (("beta",),):
             best = min(
                 ((x, pair) for x, pair in zip(left.tolist(), pairs, strict=True) if _of(family, pair)), default=None
@@ -198,6 +198,16 @@ def _of(family: tuple[str, ...], pair: tuple[str | float, str | float]) -> bool:
     """Whether a pair of temperatures is one that this refinement starts from."""
     ts, tt = pair
     return {("ts", "tt"): ts == tt, ("ts",): tt == 1 != ts, ("tt",): ts == 1 != tt}.get(family, ts == tt)
+
+
+def _polished(part: Part, left: float, target: tuple[Tensor, Tensor], seen: Seen) -> Part:
+    """The part, or the same at a temperature beside that of the grid if it fits far better there."""
+    family = next((family for family in FAMILIES[:3] if _of(family, (part.ts, part.tt))), None)
+    if isinstance(part.ts, str) or not family or left < 1e-9:
+        return part
+    refined = _refined(part, family, target, seen)
+    better = refined and float(fits(target, tuple(x[None] for x in refined.difference(seen)))[1]) < left / 3
+    return refined if better else part
 
 
 def _refined(part: Part, family: tuple[str, ...], target: tuple[Tensor, Tensor], seen: Seen) -> Part | None:
