@@ -9,6 +9,10 @@ from kdtutor.diagnosis.findings import Finding
 from kdtutor.diagnosis.notes import NOTES
 
 SOFT = 'soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1), F.softmax({t} / {T}, dim=-1), reduction="batchmean")'
+SEQUENCES = (
+    "soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1).flatten(0, -2), "
+    'F.softmax({t} / {T}, dim=-1).flatten(0, -2), reduction="batchmean")'
+)
 HARD = "hard = F.cross_entropy({s}, {y})"
 TOTAL = "loss = {alpha} * {T}**2 * soft + (1 - {alpha}) * hard"
 
@@ -71,14 +75,12 @@ MISTAKES: Mapping[str, tuple[str, str, str]] = {
     "batchmean_on_sequences": (
         "For logits (B, L, C) the soft term is divided by B alone, not by the B · L positions.",
         "It is L times too strong, and stronger for longer sequences.",
-        "soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1).flatten(0, -2), "
-        'F.softmax({t} / {T}, dim=-1).flatten(0, -2), reduction="batchmean")',
+        SEQUENCES,
     ),
     "other_on_sequences": (
         "On logits (B, L, C) the soft term is another formula: with dim=1 softmax runs over positions, not classes.",
         "The student learns which positions are sure, not which classes.",
-        "soft = F.kl_div(F.log_softmax({s} / {T}, dim=-1).flatten(0, -2), "
-        'F.softmax({t} / {T}, dim=-1).flatten(0, -2), reduction="batchmean")',
+        SEQUENCES,
     ),
     "sum_with_mean": (
         "One term is summed over the batch and the other averaged.",

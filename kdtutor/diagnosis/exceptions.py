@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from kdtutor.diagnosis.formulas import SOFT, Hard, Soft
 from kdtutor.diagnosis.parts import Dissection, small
@@ -39,20 +38,12 @@ def by_example(probe: Probe, found: Dissection) -> Dissection:
         for ts, tt in sides(form, probe):
             if ts == tt:
                 soft, hard = Part(form, ts, tt), Part(Hard("ce"), "1", "1")
-                totals, grads = zip(*(_total_and_grad(part, rows) for part in (soft, hard)), strict=True)
-                columns, target = (
-                    torch.stack(grads, -1),
-                    seen.grad.reshape(*s.shape[::2], 1),
-                )  # (rows, C, 2), (rows, C, 1)
+                totals, grads = zip(soft.total(rows), hard.total(rows), strict=True)
+                columns = torch.stack(grads, -1).squeeze(1)  # (rows, C, 2)
+                target = seen.grad.reshape(*s.shape[::2], 1)  # (rows, C, 1)
                 weights = torch.linalg.lstsq(columns, target).solution
                 value = (torch.stack(totals, -1) * weights.squeeze(-1)).sum(-1).reshape(len(seen.s), -1).sum(1)
                 if small((value - seen.value, columns @ weights - target), seen):
                     found.soft, found.hard, found.weights, found.why = soft, hard, weights.squeeze(-1), ""
                     return found
     return found
-
-
-def _total_and_grad(part: Part, seen: Seen) -> tuple[Tensor, Tensor]:
-    s = seen.s.clone().requires_grad_()
-    total = part.total(seen, s, seen.t, seen.y)
-    return total.detach(), torch.autograd.grad(total.sum(), s)[0].squeeze(1)

@@ -26,7 +26,7 @@ def jumps(probe: Probe, found: Dissection, shape: tuple[int, ...]) -> Iterator[t
             continue
         if not small(left_over(found, seen), seen):
             for part in found.parts:
-                factor, unit = factor_of(part, seen), replace(part, at=1.0, slope=0.0, power=0.0).factor(seen)
+                factor, unit = factor_of(part, seen), part.size(seen)
                 wanted = part.weight(seen.alpha, seen.temperature)
                 if factor is None and number <= 1 and wanted:
                     factor = math.nan
@@ -34,12 +34,12 @@ def jumps(probe: Probe, found: Dissection, shape: tuple[int, ...]) -> Iterator[t
                     yield f"{'T' if name == 'temperature' else name} = {number:g}", (factor / unit, wanted)
                     break
     if found.soft and found.hard and "labels" in probe.names:
-        seen, unit = found.seen, replace(found.soft, at=1.0, slope=0.0, power=0.0).factor(found.seen)
+        seen, unit = found.seen, found.soft.size(found.seen)
         try:
             alone = [probe(s, t, None, T, 1.0).detach().double() for s, t in zip(seen.s, seen.t, strict=True)]
         except Exception:  # most losses need labels
             return
-        factors = torch.stack(alone) / found.soft.total(seen, seen.s, seen.t, seen.y) / unit
+        factors = torch.stack(alone) / found.soft.total(seen)[0] / unit
         if (factors - factors[0]).abs().max() < 1e-4 * abs(factors[0]):
             yield "without labels", (float(factors[0]), found.soft.weight(1.0, T))
 

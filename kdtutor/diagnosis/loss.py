@@ -88,7 +88,7 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
         meant: names of findings that are as you mean them ("reverse_kl", "sum"): they become notes.
 
     What fits no known formula is "I can't tell". Raises TypeError for what can't be called, and ValueError where
-    arguments aren't understood, or the loss fails on float64 logits (6, 5) and (2, 3, 5).
+    arguments aren't understood, or the loss fails on logits (6, 5), (6, 10) and (2, 3, 5), in float64 and float32.
     """
     if alpha not in (None, "soft", "hard"):
         raise ValueError(f'alpha must be "soft", "hard" or None, got {alpha!r}')

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdtutor.diagnosis.formulas import Soft
 from kdtutor.diagnosis.probe import Probe
-from kdtutor.diagnosis.recognition import ALPHA, TOLERANCE, Part, Seen, T, differences, fits, nothing, see
+from kdtutor.diagnosis.recognition import ALPHA, TOLERANCE, Part, Seen, T, fits, nothing, see, with_gradient
 
 # Sizes to ask about: (B, C), for losses of ten classes alone, and (B, L, C).
 FLAT, TEN, SEQUENCES = ((6, 5), (4, 5), (6, 7)), ((6, 10), (4, 10)), ((2, 3, 5), (4, 3, 5), (2, 3, 7), (2, 2, 5))
@@ -27,7 +27,7 @@ class Dissection:
     soft, hard: its terms; None if there is none, or it isn't known: then `why` says so in a sentence.
     rest, share: what the terms leave of it, "nothing", "constant" or one of REST, and the sign of that.
     weights: factors by example, (rows, 2) of soft and hard term, of a loss that weighs examples.
-    jumps: at which end of alpha, or "without labels", a factor isn't the formula's: what it is and what it would be.
+    jumps: where in alpha or T, or "without labels", a factor isn't the formula's: what it is and what it would be.
     sequences: the soft factor for (B, L, C) over that of a mean over B * L positions; None if it can't be asked.
     """
 
@@ -49,11 +49,10 @@ class Dissection:
 
 def factor_of(part: Part, seen: Seen) -> float | None:
     """By what the loss multiplies the form on these inputs, None if the form isn't its."""
-    target = seen.by_teacher if isinstance(part.form, Soft) else seen.by_labels
-    if nothing(target, seen.value):
+    if nothing(seen.by_teacher if isinstance(part.form, Soft) else seen.by_labels, seen.value):
         return 0.0
-    factor, left = fits(target, differences(part.form, seen, [(part.ts, part.tt)]), isinstance(part.form, Soft))
-    return float(factor) if left <= TOLERANCE * 3 else None
+    factor, left = part.fit(seen)
+    return factor if left <= TOLERANCE * 3 else None
 
 
 def _exponent(ratio: float, base: float) -> float:
@@ -98,11 +97,10 @@ def made(found: Dissection, seen: Seen) -> tuple[Tensor, Tensor]:
     """What the parts make of these inputs: values (D,) and gradients (D, *shape)."""
     value, grad = torch.zeros_like(seen.value), torch.zeros_like(seen.s)
     for part in found.parts:
-        s = seen.s.clone().requires_grad_()
-        total = part.factor(seen) * part.total(seen, s, seen.t, seen.y)
-        value = value + total.detach()
-        if part.flows and total.requires_grad:
-            grad = grad + torch.autograd.grad(total.sum(), s)[0]
+        total, total_grad = part.total(seen)
+        value = value + part.factor(seen) * total
+        if part.flows:
+            grad = grad + part.factor(seen) * total_grad
     return value, grad
 
 
@@ -128,10 +126,8 @@ def rest(seen: Seen, left: tuple[Tensor, Tensor]) -> tuple[str | None, float]:
     if not (left[1].abs() > 1e-6).any():
         return "constant", 1.0
     for name, form in REST.items():
-        s = seen.s.clone().requires_grad_()
-        made = form(s)
-        (grad,) = torch.autograd.grad(made.sum(), s)
-        factor, remaining = fits(left, (made.detach()[None], grad[None]))
+        value, grad = with_gradient(form, seen.s)
+        factor, remaining = fits(left, (value[None], grad[None]))
         if remaining <= 1e-4:
             return name, math.copysign(1.0, factor)
     return None, 1.0

@@ -7,7 +7,7 @@ inputs that played no part in finding it; else it isn't found.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,24 +90,40 @@ class Part:
         """The factor without the powers of B, L and C."""
         return (self.at + self.slope * alpha) * temperature**self.power
 
-    def factor(self, seen: Seen) -> float:
+    def size(self, seen: Seen) -> float:
+        """The powers of B, L and C in the factor."""
         batch, *length, classes = seen.s.shape[1:]
-        size = batch**self.batch * math.prod(length) ** self.length * classes**self.classes
-        return self.weight(seen.alpha, seen.temperature) * size
+        return batch**self.batch * math.prod(length) ** self.length * classes**self.classes
 
-    def total(self, seen: Seen, s: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        """The form's sum on each draw, (D,)."""
-        return _total(self.form, s, t, y, *(value(side, seen.temperature) for side in (self.ts, self.tt)))
+    def factor(self, seen: Seen) -> float:
+        """All of it."""
+        return self.weight(seen.alpha, seen.temperature) * self.size(seen)
 
-    def difference(self, seen: Seen) -> tuple[Tensor, Tensor]:
-        """What the form's sum makes of `by_teacher` or `by_labels`."""
-        values, grads = differences(self.form, seen, [(self.ts, self.tt)])
-        return values[0], grads[0]
+    def total(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """The form's sum on each draw, (D,), and its gradient in the student's logits."""
+        temperatures = [value(side, seen.temperature) for side in (self.ts, self.tt)]
+        return with_gradient(lambda s: _total(self.form, s, seen.t, seen.y, *temperatures), seen.s)
+
+    def fit(self, seen: Seen) -> tuple[float, float]:
+        """The factor by which the form comes nearest to `by_teacher` or `by_labels`, and how much is left, 0..1."""
+        soft = isinstance(self.form, Soft)
+        target = seen.by_teacher if soft else seen.by_labels
+        factor, left = fits(target, differences(self.form, seen, [(self.ts, self.tt)]), soft)
+        return float(factor), float(left)
 
 
 def value(temperature: str | float, argument: float) -> float:
     """A side's temperature as a number, where the argument has this value."""
     return argument ** POWERS[temperature] if isinstance(temperature, str) else temperature
+
+
+def with_gradient(function: Callable[[Tensor], Tensor], s: Tensor) -> tuple[Tensor, Tensor]:
+    """A function's values at s, and the gradient of their sum, 0 where none flows."""
+    s = s.clone().requires_grad_()
+    made = function(s)
+    if not made.requires_grad:
+        return made, torch.zeros_like(s)
+    return made.detach(), torch.autograd.grad(made.sum(), s)[0]
 
 
 def _total(form: Soft | Hard, s: Tensor, t: Tensor, y: Tensor, ts: Tensor | float, tt: Tensor | float) -> Tensor:
@@ -124,13 +140,12 @@ def differences(form: Soft | Hard, seen: Seen, sides: list[tuple[str | float, st
         for side in zip(*sides, strict=True)
     )
     other = (seen.t2, seen.y) if isinstance(form, Soft) else (seen.t, seen.y2)
-    s = seen.s.expand(len(ts), *seen.s.shape).clone().requires_grad_()
-    made = _total(form, s, seen.t, seen.y, ts, tt) - _total(form, s, *other, ts, tt)
-    made = made.expand(len(ts), -1)
-    if not made.requires_grad:
-        return made, torch.zeros_like(s)
-    (grads,) = torch.autograd.grad(made.sum(), s)
-    return made.detach(), grads
+
+    def difference(s: Tensor) -> Tensor:
+        made = _total(form, s, seen.t, seen.y, ts, tt) - _total(form, s, *other, ts, tt)
+        return made.expand(len(ts), -1)
+
+    return with_gradient(difference, seen.s.expand(len(ts), *seen.s.shape))
 
 
 def fits(seen: tuple[Tensor, Tensor], made: tuple[Tensor, Tensor], soft: bool = True) -> tuple[Tensor, Tensor]:
@@ -178,7 +193,7 @@ def recognise(probe: Probe, seen: Seen, soft: bool, near: float | None = None) -
         left = fits(target, differences(form, seen, pairs), soft)[1]
         index = int(left.clamp(min=TOLERANCE).argmin())
         if left[index] <= TOLERANCE:
-            return _polished(Part(form, *pairs[index], flows=flows), float(left[index]), target, seen)
+            return _polished(Part(form, *pairs[index], flows=flows), float(left[index]), seen)
         for family in FAMILIES if "temperature" not in probe.names else (("beta",),):
             best = min(
                 ((x, pair) for x, pair in zip(left.tolist(), pairs, strict=True) if _of(family, pair)), default=None
@@ -187,7 +202,7 @@ def recognise(probe: Probe, seen: Seen, soft: bool, near: float | None = None) -
                 nearest.append((round(best[0], 4), Part(form, *best[1], flows=flows), family))
     nearest.sort(key=lambda one: (one[1].form not in LIKELY, one[0]))  # near T = 1 all forms look alike
     number = 6 + sum(part.form in LIKELY for _, part, _ in nearest)
-    return next(filter(None, (_refined(part, family, target, seen) for _, part, family in nearest[:number])), None)
+    return next(filter(None, (_refined(part, family, seen) for _, part, family in nearest[:number])), None)
 
 
 LIKELY = (Soft("kl"), Soft("ce"), Soft("kl", reverse=True))
@@ -200,17 +215,16 @@ def _of(family: tuple[str, ...], pair: tuple[str | float, str | float]) -> bool:
     return {("ts", "tt"): ts == tt, ("ts",): tt == 1 != ts, ("tt",): ts == 1 != tt}.get(family, ts == tt)
 
 
-def _polished(part: Part, left: float, target: tuple[Tensor, Tensor], seen: Seen) -> Part:
+def _polished(part: Part, left: float, seen: Seen) -> Part:
     """The part, or the same at a temperature beside that of the grid if it fits far better there."""
     family = next((family for family in FAMILIES[:3] if _of(family, (part.ts, part.tt))), None)
     if isinstance(part.ts, str) or not family or left < 1e-9:
         return part
-    refined = _refined(part, family, target, seen)
-    better = refined and float(fits(target, tuple(x[None] for x in refined.difference(seen)))[1]) < left / 3
-    return refined if better else part
+    refined = _refined(part, family, seen)
+    return refined if refined and refined.fit(seen)[1] < left / 3 else part
 
 
-def _refined(part: Part, family: tuple[str, ...], target: tuple[Tensor, Tensor], seen: Seen) -> Part | None:
+def _refined(part: Part, family: tuple[str, ...], seen: Seen) -> Part | None:
     """The part with a temperature, or a share of the mixture, between those that were tried, if one fits."""
     from scipy.optimize import minimize_scalar
 
@@ -224,7 +238,7 @@ def _refined(part: Part, family: tuple[str, ...], target: tuple[Tensor, Tensor],
         return replace(part, **dict.fromkeys(family, number))
 
     def left(part: Part) -> float:
-        return float(fits(target, tuple(x[None] for x in part.difference(seen)))[1])
+        return part.fit(seen)[1]
 
     centre = part.form.beta if mixture else getattr(part, family[0])
     bounds = (max(centre - 0.1, 1e-4), min(centre + 0.1, 1 - 1e-4)) if mixture else (centre / 1.4, centre * 1.4)
