@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import runpy
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -94,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("runs/grades"), help="folder for marks and feedback (default %(default)s)"
     )
 
+    address = commands.add_parser("publish", help="write the course's address on GitHub into everything that names it")
+    address.set_defaults(command=_publish)
+    address.add_argument("repository", metavar="OWNER/REPO", help="a public repository, yours or a fork")
+
     speed = commands.add_parser("bench", help="measure how fast it all is on this machine, about 7 minutes")
     speed.set_defaults(command=_bench)
     speed.add_argument("--quick", action="store_true", help="less of it, within a minute, and no notebooks")
@@ -183,31 +186,15 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _diagnose(options: argparse.Namespace) -> int:
     from kdtutor.diagnosis import diagnose
+    from kdtutor.diagnosis.source import loss_at
 
     try:
-        found = diagnose(_loss_at(options.loss), alpha=options.alpha, meant=options.meant)
+        found = diagnose(loss_at(options.loss), alpha=options.alpha, meant=options.meant)
     except (TypeError, ValueError) as error:
         print(f"kdtutor: {error}", file=sys.stderr)
         return 2
     print(found)
     return 1 if found.mistakes else 0 if found.known else 2
-
-
-def _loss_at(place: str) -> Any:
-    """What stands under a name in a Python file, "losses.py:KDLoss"; the file is run, with its folder on sys.path."""
-    path, _, name = place.rpartition(":")
-    if not Path(path).is_file() or not name:
-        raise ValueError(f"loss must be the name of a loss in a Python file that exists, FILE.py:NAME, got {place!r}")
-    sys.path.insert(0, str(Path(path).resolve().parent))
-    try:
-        namespace = runpy.run_path(path, run_name=Path(path).stem)
-    except (Exception, SystemExit) as error:  # whatever somebody's file raises
-        raise ValueError(f"{path} must run without an error, got {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.pop(0)
-    if name not in namespace:
-        raise ValueError(f"loss must be a name in {path}, got {name!r}")
-    return namespace[name]
 
 
 def _assignments(options: argparse.Namespace) -> int:
@@ -227,6 +214,13 @@ def _grade(options: argparse.Namespace) -> int:
 
     grading.grade(options.submissions, options.out)
     print(f"In {options.out}: marks.csv, and feedback/ for each student.")
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from kdtutor import publish
+
+    print(*publish.stamp(options.repository) or ["Nothing to change."], sep="\n")
     return 0
 
 

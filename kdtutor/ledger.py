@@ -124,4 +124,4 @@ def insert(text: str, name: str, section: str) -> str:
     _, ended, after = rest.partition(end)
     if not ended:
         raise ValueError(f"text must have the lines {start.strip()} and {end.strip()}")
-    return f"{before}{start}\n{section}\n\n{end}{after}"
+    return f"{before}{start}\n{section}\n\n{end}{after}" if section else f"{before}{start}{end}{after}"

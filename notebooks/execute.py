@@ -1,8 +1,8 @@
 """Execute the course's notebooks and assignments in place and normalise what is stored: `make notebooks` (or name some
 files). Then write what they found: `data/claims.json` and the README's ledger.
 
-Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out; the first code cell is
-the same in all. MNIST must be at hand, so that the stored figures show it.
+Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out. MNIST must be at hand, so
+that the stored figures show it.
 """
 
 import sys
@@ -22,9 +22,8 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def execute(path: Path, bootstrap: str) -> None:
+def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
-    code_cells(notebook)[0].source = bootstrap
     client = NotebookClient(
         notebook,
         timeout=300,
@@ -59,9 +58,8 @@ def publish(notebooks: list[Path]) -> None:
 def main(paths: list[Path]) -> None:
     data.load("mnist")
     every = sorted(HERE.glob("[0-9]*.ipynb"))
-    bootstrap = code_cells(nbformat.read(every[0], as_version=4))[0].source
     for path in paths or [*every, *sorted((HERE / "assignments").glob("*.ipynb"))]:
-        execute(path, bootstrap)
+        execute(path)
         print(path.name)
     publish(every)
 

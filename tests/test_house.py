@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 import kdtutor
-from kdtutor import ledger, paper
+from kdtutor import ledger, paper, publish
 from kdtutor.exercises import EXERCISES
 
 ROOT = Path(__file__).parent.parent
@@ -39,12 +39,13 @@ FLOORS = (
     {"plots", "teachers", "bench", "__init__"},
     {"pairs", "hinton"},
     {"exercises", "ledger", "paper", "grading"},
+    {"publish"},
     {"cli"},
     {"__main__"},
 )
 INSIDE = {
     "diagnosis": (
-        {"findings", "notes", "formulas", "probe"},
+        {"findings", "notes", "formulas", "probe", "source"},
         {"catalogue", "recognition", "sample"},
         {"parts", "teacher", "cache", "measures", "wiring"},
         {"exceptions", "extremes", "balance", "notation", "run"},
@@ -144,11 +145,9 @@ def code_cells(path):
 notebooks = pytest.mark.parametrize("path", [*NOTEBOOKS, *ASSIGNMENTS], ids=lambda path: path.stem)
 
 
-def test_the_first_code_cell_is_the_same_in_all_and_knows_the_repository():
-    (url,) = re.findall(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    first = {code_cells(path)[0].source for path in [*NOTEBOOKS, *ASSIGNMENTS]}
-    assert len(first) == 1
-    assert f"{url} " in first.pop()
+def test_all_copies_of_the_courses_address_are_equal():
+    for path, text in publish.copies(publish.repository(), ROOT):
+        assert path.read_text(encoding="utf-8") == text, f"{path}: `kdtutor publish OWNER/REPO` writes the address"
 
 
 @notebooks
@@ -173,6 +172,15 @@ def test_no_cell_is_skipped_or_silenced_and_none_is_timed(path):
         assert "NBVAL_SKIP" not in cell.source
         assert not cell.source.rstrip().endswith(";")
         assert "execution" not in cell.metadata
+
+
+@notebooks
+def test_every_figure_has_an_alt_text(path):
+    drawn = [cell for cell in code_cells(path) if any("image/png" in output.get("data", {}) for output in cell.outputs)]
+    texts = {cell.id: cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "") for cell in drawn}
+    assert drawn
+    assert [name for name, text in texts.items() if not re.fullmatch(r"\w.+\.", text)] == []
+    assert len({*texts.values()}) == len(texts)
 
 
 @notebooks
