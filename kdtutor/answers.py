@@ -1,5 +1,5 @@
 """Is an answer right, and if not, what is it? The difference between a value that came and the right one is named:
-by a known mistake that leads to just this value, by a relation that arithmetic finds, or by showing both.
+by a known mistake that leads to just this value, by a relation that arithmetic finds, or by showing both::
 
     expect(loss, 0.25, {"this is in bits, nats are wanted": 0.25 / math.log(2)})
 
@@ -34,7 +34,7 @@ def difference(
     """None if `given` is right, else one sentence (without a full stop) that names the difference.
 
     Args:
-        given: a number, a tensor, an array, or a list or tuple of these; `...` is 'not filled in yet'.
+        given: a number, a tensor, an array, or a list or tuple of these; ``...`` is 'not filled in yet'.
         wanted: the right value.
         mistakes: what to say -> the value that this mistake leads to, or a function of no arguments that returns it,
             called only when it is needed.

@@ -81,7 +81,7 @@ class Dataset:
 
 def folder() -> Path:
     """Where data lies: the folder that KDTUTOR_DATA names, else the course's `data/`, else (for a kdtutor that was
-    installed without its course) `~/.cache/kdtutor`."""
+    installed without its course) ``~/.cache/kdtutor``."""
     if named := os.environ.get("KDTUTOR_DATA"):
         return Path(named).expanduser()
     return shipped() if (shipped() / "README.md").is_file() else Path.home() / ".cache" / "kdtutor"

@@ -34,7 +34,7 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
     """Expected calibration error, 0..1: by how much confidence differs from accuracy, at T = 1.
 
     Examples fall into `bins` equal intervals of the largest probability; the result is the mean of
-    |accuracy - confidence| over the intervals, weighted by the examples in each. logits (N, C), labels (N,).
+    `|accuracy - confidence|` over the intervals, weighted by the examples in each. logits (N, C), labels (N,).
     Source: Naeini et al. 2015; Guo et al. 2017 (arXiv 1706.04599), equation 3.
     """
     check_count("bins", bins)

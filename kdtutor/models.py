@@ -1,4 +1,4 @@
-"""The course's networks, as plain `nn.Sequential`s, and a count of parameters. Knows nothing of data or training."""
+"""The course's networks, each a plain `nn.Sequential`, and a count of parameters. Knows nothing of data or training."""
 
 import math
 from itertools import pairwise

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 class Finding:
     """One thing that was found.
 
-    name: its short name, which `meant` accepts, such as "reduction_mean".
-    what, effect: a sentence each: what is done, and what that does to training.
-    fix: the corrected line of code, or a sentence where no line says it; a note has none.
+    Attributes:
+        name: its short name, which `meant` accepts, such as "reduction_mean".
+        what: a sentence on what is done.
+        effect: a sentence on what that does to training.
+        fix: the corrected line of code, or a sentence where no line says it; a note has none.
     """
 
     name: str

@@ -28,10 +28,13 @@ from kdtutor.diagnosis.probe import Probe, probe
 class Diagnosis:
     """What `diagnose` found.
 
-    formula, latex: the loss as text and in LaTeX, means over the batch; empty where it isn't known.
-    mistakes: what is wrong; notes: what is right if it is meant so.
-    why: why the formula can't be told, in a few words; empty where it can.
-    taken: which argument was taken for what.
+    Attributes:
+        formula: the loss as text, a mean over the batch; empty where it isn't known.
+        latex: the same in LaTeX.
+        mistakes: what is wrong.
+        notes: what is right if it is meant so.
+        why: why the formula can't be told, in a few words; empty where it can.
+        taken: which argument was taken for what.
     """
 
     formula: str
@@ -43,12 +46,12 @@ class Diagnosis:
 
     @property
     def known(self) -> bool:
-        """Whether the formula is known: it gave the loss's values and gradients on inputs that it wasn't made from."""
+        """Whether a formula was found that gives the loss's values and gradients on inputs it wasn't made from."""
         return not self.why
 
     @property
     def verdict(self) -> str:
-        """In a sentence: mistakes by name, or that there is none that is known, or "I can't tell"."""
+        """The mistakes by name in a sentence, or that there is none that is known, or "I can't tell"."""
         found = ", ".join(mistake.name for mistake in self.mistakes)
         if not self.known:
             return f"I can't tell which formula this is: {self.why}." + (

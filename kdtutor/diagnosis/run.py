@@ -22,8 +22,14 @@ Transform = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, repr=False)
 class RunCheck:
-    """What `check_run` found. mistakes, notes: Findings; a note may be meant, or can't be settled from outside.
-    checked, not_checked: what was looked at, and what wasn't and why."""
+    """What `check_run` found.
+
+    Attributes:
+        mistakes: what is wrong.
+        notes: what may be meant, or can't be settled from outside.
+        checked: what was looked at.
+        not_checked: what wasn't, and why.
+    """
 
     mistakes: tuple[Finding, ...]
     notes: tuple[Finding, ...]

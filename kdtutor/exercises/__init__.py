@@ -1,12 +1,12 @@
-"""The exercises of the notebooks: a learner's function is run on fixed calls, and what differs is named.
+"""The exercises of the notebooks: a learner's function is run on fixed calls, and what differs is named::
 
     exercises.check("soften", my_soften)    # right? else: which mistake is it, and a hint
     exercises.hint("soften")                # more of a hint
     exercises.solution("soften")            # the model answer
     exercises.progress()                    # what is solved, what is open
 
-A stub that still returns `...` is 'not filled in yet', so an untouched notebook runs from top to bottom. The words are
-in `data/exercises.md`, the calls in `calls`, the mistakes as code in `wrong` and `wrong_training`.
+A stub that still returns ``...`` is 'not filled in yet', so an untouched notebook runs from top to bottom. The words
+are in `data/exercises.md`, the calls in `calls`, the mistakes as code in `wrong` and `wrong_training`.
 """
 
 import contextlib
