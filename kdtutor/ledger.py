@@ -5,6 +5,7 @@ A notebook ends an experiment with a `finding`, which is stored with its outputs
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,7 +113,8 @@ def markdown(findings: Iterable[dict[str, str]]) -> str:
     lines = ["| claim | source | verdict | measured | notebook |", "|---|---|---|---|---|"]
     for row in sorted(findings, key=lambda row: [*CLAIMS].index(row["claim"])):
         link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']})"
-        cells = [cell.replace("|", "\\|") for cell in (*CLAIMS[row["claim"]], row["verdict"], row["effect"], link)]
+        verdict = re.sub(r"^[^,]+", r"**\g<0>**", row["verdict"])
+        cells = [cell.replace("|", "\\|") for cell in (*CLAIMS[row["claim"]], verdict, row["effect"], link)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -170,7 +170,7 @@ def test_the_table_has_a_line_a_finding_in_the_order_of_the_claims():
     head, *lines = cells(markdown(row(claim) for claim in reversed(CLAIMS)))
     assert head == ["claim", "source", "verdict", "measured", "notebook"]
     link = "[05](notebooks/05_name.ipynb)"
-    assert lines == [[*texts, "holds", "31 fewer errors", link] for texts in CLAIMS.values()]
+    assert lines == [[*texts, "**holds**", "31 fewer errors", link] for texts in CLAIMS.values()]
 
 
 def test_several_findings_on_a_claim_stay_in_their_order():
@@ -197,7 +197,7 @@ def test_what_a_notebook_stored_arrives_in_the_table(tmp_path):
     path = notebook(tmp_path / "07_few.ipynb", shown(found))
     assert cells(markdown(collect([path])))[1] == [
         *CLAIMS["few labels"],
-        "holds here, but not with 10,000",
+        "**holds here**, but not with 10,000",
         f"100 labels: {FEWER}",
         "[07](notebooks/07_few.ipynb)",
     ]

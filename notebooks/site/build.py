@@ -1,0 +1,152 @@
+"""Build the course's site from the stored notebooks: `make site`. No notebook is executed, and no network is needed.
+
+A folder of sources is put together first, as Sphinx wants them in one place: the pages of this folder, the README, of
+which they include parts, and the notebooks, with the temperature slider where their own needs a kernel.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import slider
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+from kdtutor import ledger, publish
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+BUILD = ROOT / "build"
+NODE = BUILD / "node" / "node_modules"
+WORDS, LINES = 200, 20  # read in a minute, of text and of code
+
+
+def main() -> int:
+    """Build into `build/site`; the exit status is 1 if Sphinx warns."""
+    source, out = BUILD / "site-source", BUILD / "site"
+    for folder in (source, out):
+        shutil.rmtree(folder, ignore_errors=True)
+    notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    stage(source, notebooks)
+    facts = {f"notebooks/{path.stem}": launch(path) for path in notebooks}
+    overrides = {
+        "html_context": {"default_mode": "auto", "launch": facts},
+        "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
+        "myst_substitutions": measured(),
+    }
+    with docutils_namespace():
+        doctrees = BUILD / "site-doctrees"
+        app = Sphinx(source, HERE, out, doctrees, "html", overrides, status=None, freshenv=True, warningiserror=True)
+        app.build()
+    if app.statuscode:
+        return app.statuscode
+    for path in notebooks:
+        shutil.copy(path, out / "notebooks")
+    purge(out)
+    print(f"{out / 'index.html'}: {sum(path.stat().st_size for path in out.rglob('*')) / 1e6:.1f} MB in all")
+    return 0
+
+
+def stage(source: Path, notebooks: list[Path]) -> None:
+    """The folder that Sphinx builds from."""
+    shutil.copytree(HERE / "pages", source)
+    shutil.copy(ROOT / "README.md", source)
+    for picture in (ROOT / "data").glob("*/*.png"):
+        target = source / picture.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, target)
+    (source / "slider.html").write_text(slider.html(), encoding="utf-8")
+    (source / "course-table.md").write_text(course(notebooks), encoding="utf-8")
+    (source / "notebooks" / "assignments").mkdir(parents=True)
+    for path in notebooks:
+        nbformat.write(page(nbformat.read(path, as_version=4)), source / "notebooks" / path.name)
+    guide = (ROOT / "notebooks" / "assignments" / "README.md").read_text(encoding="utf-8")
+    guide = re.sub(r"\[(`\w+`)\]\(\w+\.ipynb\)", r"\1", guide)  # those notebooks hold the answers
+    (source / "notebooks" / "assignments" / "README.md").write_text(guide, encoding="utf-8")
+
+
+def page(notebook: NotebookNode) -> NotebookNode:
+    """A notebook as the site shows it: without what only Colab needs, and with the slider where its own is."""
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    notebook.cells = [cell for cell in notebook.cells if cell is not first and cell.id != publish.BADGE]
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("../README.md#what-we-found", "../claims.md")
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop(ledger.MIME, None)
+    widgets = [index for index, cell in enumerate(notebook.cells) if "ipywidgets.FloatLogSlider" in cell.source]
+    for index in widgets:
+        notebook.cells.insert(index + 1, nbformat.v4.new_markdown_cell(slider.DIRECTIVE))
+    return notebook
+
+
+def launch(path: Path) -> dict[str, Any]:
+    """What stands above a notebook: how long it takes, and where it can be opened."""
+    repository = publish.repository()
+    return {
+        "file": path.name,
+        "reading": reading(path),
+        "running": row(path)[2],
+        "colab": repository and publish.in_colab(repository, path),
+        "github": repository and f"{publish.GITHUB}{repository}/blob/main/notebooks/{path.name}",
+    }
+
+
+def course(notebooks: list[Path]) -> str:
+    """The README's table of the notebooks, with times to read."""
+    lines = ["| notebook | question | to read | to run |", "|---|---|---|---|"]
+    for path in notebooks:
+        link, question, running = row(path)
+        lines.append(f"| {link} | {question} | {reading(path)}&nbsp;min | {running.replace(' ', '&nbsp;')} |")
+    return "\n".join(lines)
+
+
+def row(path: Path) -> tuple[str, ...]:
+    """What the README's table says of a notebook: its name with a link, its question, the time to run it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.search(rf"^\| (\[.+\]\(notebooks/{path.name}\)) \| (.+) \| (.+) \|$", readme, re.MULTILINE).groups()
+
+
+def reading(path: Path) -> int:
+    """Minutes to read a notebook, from its words and its lines of code."""
+    cells = nbformat.read(path, as_version=4).cells
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code")
+    return round(words / WORDS + lines / LINES)
+
+
+def measured() -> dict[str, Any]:
+    """What the front page says was measured: from the records that the commands wrote."""
+    record = json.loads((ROOT / "data" / "distill-mnist" / "record.json").read_text(encoding="utf-8"))
+    difference = record["distilled minus alone"]
+    findings = json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))["findings"]
+    verdicts = Counter(finding["verdict"].split(",")[0] for finding in findings)
+    return {
+        "fewer": f"{-difference['mean']:.0f}",
+        "interval": f"{-difference['high']:.0f} to {-difference['low']:.0f}",
+        "seeds": record["settings"]["seeds"],
+        "claims": len(findings),
+        "hold": verdicts["holds"] + verdicts["holds here"],
+        "false": verdicts["false here"],
+        "unseen": verdicts["not seen here"],
+    }
+
+
+def purge(out: Path) -> None:
+    """Drop what a first visit would load in vain: styles that no page uses, a script for icons beyond the theme's."""
+    static = out / "_static"
+    (static / "scripts" / "fontawesome.js").write_text("")
+    content = [str(out / "**" / "*.html"), str(static / "**" / "*.js")]
+    for css in [static / "styles" / "pydata-sphinx-theme.css", *static.glob("mystnb*.css")]:
+        tool = [NODE / ".bin" / "purgecss", "--css", css, "--output", css.parent, "--content", *content]
+        subprocess.run(tool, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
