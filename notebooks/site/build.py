@@ -20,6 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from kdtutor import ledger, publish
+from kdtutor.exercises import EXERCISES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -73,17 +74,31 @@ def stage(source: Path, notebooks: list[Path]) -> None:
 
 
 def page(notebook: NotebookNode) -> NotebookNode:
-    """A notebook as the site shows it: without what only Colab needs, and with the slider where its own is."""
+    """A notebook as the site shows it: without what only Colab needs, with the slider, its findings as text."""
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    notebook.cells = [cell for cell in notebook.cells if cell is not first and cell.id != publish.BADGE]
+    cells = []
     for cell in notebook.cells:
+        if cell is first or cell.id == publish.BADGE:
+            continue
         cell.source = cell.source.replace("../README.md#what-we-found", "../claims.md")
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        output.get("data", {}).pop(ledger.MIME, None)
-    widgets = [index for index, cell in enumerate(notebook.cells) if "ipywidgets.FloatLogSlider" in cell.source]
-    for index in widgets:
-        notebook.cells.insert(index + 1, nbformat.v4.new_markdown_cell(slider.DIRECTIVE))
+        cells.append(cell)
+        if "ipywidgets.FloatLogSlider" in cell.source:
+            cells.append(nbformat.v4.new_markdown_cell(slider.DIRECTIVE))
+        if sentences(cell):
+            cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap
+        for output in cell.get("outputs", []):
+            if ledger.MIME in output.get("data", {}):
+                output.data = {
+                    "text/markdown": re.sub(r"^(\w+:) +", r"- **\1** ", output.data["text/plain"], flags=re.M)
+                }
+    notebook.cells = cells
     return notebook
+
+
+def sentences(cell: NotebookNode) -> bool:
+    """Whether a cell prints sentences, and no table: nothing in it is aligned by spaces."""
+    text = "".join(output.get("text", "") for output in cell.get("outputs", []))
+    return bool(text) and not re.search(r"\S {2,}\S", text)
 
 
 def launch(path: Path) -> dict[str, Any]:
@@ -135,6 +150,7 @@ def measured() -> dict[str, Any]:
         "hold": verdicts["holds"] + verdicts["holds here"],
         "false": verdicts["false here"],
         "unseen": verdicts["not seen here"],
+        "exercises": len(EXERCISES),
     }
 
 

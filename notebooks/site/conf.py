@@ -12,7 +12,6 @@ myst_heading_anchors = 2
 
 default_role = "py:obj"  # `fit` is a link where there is such a thing, else it is code
 add_module_names = False
-python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
@@ -30,6 +29,7 @@ mathjax_path = "tex-svg.js"
 html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
+html_domain_indices = False
 html_sidebars = {"index": []}
 html_theme_options = {
     "article_header_end": ["launch"],
