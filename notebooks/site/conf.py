@@ -2,7 +2,7 @@
 
 project = "kdtutor"
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.githubpages", "sphinx.ext.napoleon"]
 exclude_patterns = ["README.md", "course-table.md"]  # pages include them
 smartquotes_action = "D"  # dashes alone: quotes stay what can be typed
 
