@@ -1,8 +1,10 @@
 # Each target sets up .venv by itself. On Windows, or without make, use the commands in README.md.
 PYTHON ?= python3
+COLAB_PYTHON ?= python3.13
+FLOORS_PYTHON ?= python3.10
 BIN = .venv/bin
 
-.PHONY: lab distill test notebooks assignments grade
+.PHONY: lab distill test notebooks assignments grade site e2e colab-check floors
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
@@ -24,7 +26,46 @@ assignments: .venv/ready
 grade: .venv/ready  # make grade SUBMISSIONS=folder
 	$(BIN)/python -m kdtutor grade "$(SUBMISSIONS)"
 
+site: .venv/site  # the course as web pages, in build/site/
+	$(BIN)/python notebooks/site/build.py
+
+e2e: site .venv/e2e  # JupyterLab and the site in Chromium
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/lab.py tests/e2e/website.py
+
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch .venv/ready
+
+.venv/site: .venv/ready notebooks/site/requirements.txt notebooks/site/package.json
+	$(BIN)/python -m pip install --quiet -r notebooks/site/requirements.txt
+	mkdir -p build/node
+	cp notebooks/site/package.json build/node
+	npm install --prefix build/node --no-audit --no-fund --silent
+	touch .venv/site
+
+.venv/e2e: .venv/ready tests/e2e/requirements.txt
+	$(BIN)/python -m pip install --quiet -r tests/e2e/requirements.txt
+	touch .venv/e2e
+
+colab-check: .venv/ready build/colab/ready  # each notebook alone, as Colab runs it
+	$(BIN)/python tests/environments/colab.py
+
+floors: build/floors/ready  # the tests, with the oldest versions that pyproject.toml and requirements.txt admit
+	build/floors/bin/python -m pytest --nbval -n 2 --dist loadfile
+
+# $(call needs,VARIABLE,VERSION): end in a sentence unless the variable names a Python of that version
+needs = @$($(1)) --version 2>&1 | grep -q '^Python $(2)\.' || { echo '$(1) must name a Python $(2), $($(1)) is none'; exit 1; }
+
+build/colab/ready: tests/environments/colab.txt
+	$(call needs,COLAB_PYTHON,3.13)
+	$(COLAB_PYTHON) -m venv --clear build/colab
+	build/colab/bin/python -m pip install --quiet -r tests/environments/colab.txt
+	build/colab/bin/python -m pip freeze --all > build/colab/ready
+
+build/floors/ready: requirements.txt pyproject.toml
+	$(call needs,FLOORS_PYTHON,3.10)
+	$(FLOORS_PYTHON) -m venv --clear build/floors
+	sed -nE 's/^ *"?([a-z-]+)>=([0-9.]+).*/\1==\2/p' requirements.txt pyproject.toml > build/floors/floors.txt
+	build/floors/bin/python -m pip install --quiet -c build/floors/floors.txt -r requirements.txt
+	touch build/floors/ready

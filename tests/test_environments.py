@@ -1,0 +1,28 @@
+"""What `make floors` and `make colab-check` are made of; they themselves take too long to stand here."""
+
+import re
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+
+
+def lines(path):
+    """A requirements file without comments and options."""
+    text = re.sub(r" *#.*|^-.*", "", (ROOT / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return text.split()
+
+
+@pytest.mark.parametrize("line", [*requires("kdtutor"), *lines("requirements.txt")])
+def test_a_requirement_is_a_name_and_a_floor_as_make_floors_takes_it(line):
+    assert re.fullmatch("[a-z-]+>=[0-9.]+", line)
+
+
+@pytest.mark.parametrize("line", requires("kdtutor"))
+def test_colabs_image_has_what_the_package_requires(line):
+    versions = dict(pin.split("==") for pin in lines("tests/environments/colab.txt"))
+    wanted = Requirement(line)
+    assert versions[wanted.name] in wanted.specifier
