@@ -7,7 +7,7 @@ BIN = .venv/bin
 .PHONY: lab distill test notebooks assignments grade site e2e colab-check floors
 
 lab: .venv/ready
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 distill: .venv/ready
 	$(BIN)/python -m kdtutor distill

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kdtutor._text import wrap
 from kdtutor.statistics import PairedDifference
 
 MIME = "application/vnd.kdtutor.finding+json"
@@ -64,7 +65,8 @@ class Finding:
 
     def __repr__(self) -> str:
         text, source = CLAIMS[self.claim]
-        return f"Claim:    {text} ({source}).\nVerdict:  {self.verdict}.\nMeasured: {self.effect}."
+        lines = (f"Claim:    {text} ({source}).", f"Verdict:  {self.verdict}.", f"Measured: {self.effect}.")
+        return "\n".join(wrap(line, indent=10) for line in lines)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {"text/plain": repr(self), MIME: asdict(self)}

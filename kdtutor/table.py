@@ -104,7 +104,7 @@ class Table:
 
     def __repr__(self) -> str:
         figures = [name for name in (self.rows or [{}])[0] if name.startswith("validation_")]
-        line = ("{:>11}{:>7}{:>8}{:>7}{:>10}" + "{:>19}" * len(figures)).format
+        line = ("{:>11}{:>7}{:>8}{:>7}{:>10}" + "{:>18}" * len(figures)).format
         heads = [name.removeprefix("validation_").replace("_", " ") for name in figures]
         lines = [line("temperature", "alpha", "lr", "seeds", "diverged", *heads)]
         for (temperature, alpha, lr), rows in self._groups().items():

@@ -182,7 +182,7 @@ def test_a_report_shows_the_formula_and_every_finding(name):
     assert bool(diagnosis.formula) <= diagnosis.known
     for finding in (*diagnosis.mistakes, *diagnosis.notes):
         assert finding.name in text
-        assert finding.what in text
+        assert finding.what in " ".join(text.split())  # long lines are broken
         assert finding.what in markdown
         assert finding.fix in markdown
 

@@ -30,7 +30,7 @@ ASSIGNMENTS = sorted((ROOT / "notebooks" / "assignments").glob("*.ipynb"))
 # A module imports only from floors below its own. A folder stands on one floor as a whole and has floors inside, where
 # its `__init__` goes by the folder's name. The one exception: data knows its two sources.
 FLOORS = (
-    {"_check", "_files"},
+    {"_check", "_files", "_text"},
     {"_seed", "_lend", "_record", "history", "answers"},
     {"losses", "models", "metrics", "checkpoints", "strokes", "mnist", "data", "runs"},
     {"training", "statistics", "choices"},

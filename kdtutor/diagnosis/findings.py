@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kdtutor._text import wrap
+
 
 @dataclass(frozen=True, repr=False)
 class Finding:
@@ -22,10 +24,10 @@ class Finding:
 
     def __repr__(self) -> str:
         instead = f"\n    Instead: {self.fix}" if self.fix else ""
-        return f"{self.name}: {self.what}\n    Effect: {self.effect}{instead}"
+        return f"{wrap(f'{self.name}: {self.what}', 4)}\n{wrap(f'    Effect: {self.effect}', 8)}{instead}"
 
 
 def listed(mistakes: Iterable[Finding], notes: Iterable[Finding] = ()) -> str:
     """Findings as text: mistakes first, numbered and whole; notes a line each."""
     lines = [f"Mistake {number}, {mistake!r}" for number, mistake in enumerate(mistakes, start=1)]
-    return "\n".join([*lines, *(f"Note, {note.name}: {note.what} {note.effect}" for note in notes)])
+    return "\n".join([*lines, *(wrap(f"Note, {note.name}: {note.what} {note.effect}", 4) for note in notes)])

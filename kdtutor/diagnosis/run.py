@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_labels, check_logits, shape
+from kdtutor._text import wrap
 from kdtutor.data import Split
 from kdtutor.diagnosis.cache import check_cache
 from kdtutor.diagnosis.findings import Finding, listed
@@ -40,8 +41,8 @@ class RunCheck:
         lines = [listed(self.mistakes, self.notes)] if self.mistakes or self.notes else []
         if not self.mistakes:
             lines.insert(0, "No known mistake found in what could be checked.")
-        lines.append(f"Checked: {'; '.join(self.checked)}.")
-        return "\n".join([*lines, *(f"Not checked: {why}." for why in self.not_checked)])
+        lines.append(wrap(f"Checked: {'; '.join(self.checked)}.", 4))
+        return "\n".join([*lines, *(wrap(f"Not checked: {why}.", 4) for why in self.not_checked)])
 
 
 def check_run(

@@ -88,9 +88,10 @@ def page(notebook: NotebookNode) -> NotebookNode:
             cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap
         for output in cell.get("outputs", []):
             if ledger.MIME in output.get("data", {}):
-                output.data = {
-                    "text/markdown": re.sub(r"^(\w+:) +", r"- **\1** ", output.data["text/plain"], flags=re.M)
-                }
+                found = output.data[ledger.MIME]
+                said = {"Claim": "{} ({})".format(*ledger.CLAIMS[found["claim"]])}
+                said |= {"Verdict": found["verdict"], "Measured": found["effect"]}
+                output.data = {"text/markdown": "\n".join(f"- **{name}:** {text}." for name, text in said.items())}
     notebook.cells = cells
     return notebook
 

@@ -22,7 +22,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted([*FOLDER.glob("*.ipynb"), *FOLDER.glob("assignments/*.ipynb")])
 NOTEBOOKS = [path.relative_to(FOLDER).as_posix() for path in PATHS]
-TEMPERATURE, MNIST = NOTEBOOKS[1], NOTEBOOKS[4]
+TEMPERATURE, MNIST, LEDGER = NOTEBOOKS[1], NOTEBOOKS[4], NOTEBOOKS[6]
 LAPTOP = {"width": 1366, "height": 768}
 PATIENCE = 600  # seconds, for a slow machine; nothing waits longer than it must
 ASIDE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)  # code in a text, where $ is no formula
@@ -178,6 +178,7 @@ def url(tmp_path_factory) -> Iterator[str]:
     """JupyterLab on a copy of the notebooks, with a home of its own; where it shows a notebook, {}."""
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(FOLDER, home / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    shutil.copy(FOLDER.parent / "README.md", home)
     names = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_RUNTIME_DIR")
     no_news = home / "JUPYTERLAB_SETTINGS_DIR/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     no_news.parent.mkdir(parents=True)
@@ -185,7 +186,7 @@ def url(tmp_path_factory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    words = [home / "notebooks", "--no-browser", "--expose-app-in-browser", "--allow-root"]
+    words = [home, "--no-browser", "--expose-app-in-browser", "--allow-root"]
     words += [f"--port={address.rpartition(':')[2]}", "--port-retries=0", "--IdentityProvider.token=learner"]
     with (home / "log").open("w+") as log:
         command = [sys.executable, "-m", "jupyterlab", *words]
@@ -198,7 +199,7 @@ def url(tmp_path_factory) -> Iterator[str]:
                     log.seek(0)
                     pytest.fail(f"JupyterLab doesn't start:\n{log.read()}", pytrace=False)
                 time.sleep(0.2)
-            yield f"{address}/lab/workspaces/learner/tree/{{}}?token=learner&reset"
+            yield f"{address}/lab/workspaces/learner/tree/notebooks/{{}}?token=learner&reset"
         finally:
             server.terminate()  # its kernels with it
             server.wait(60)
@@ -261,6 +262,12 @@ def test_an_exercise_names_a_mistake_gives_a_hint_and_says_when_it_is_right(note
     assert hint.count("\n") == 2, hint  # more than the check said
     opened.write(i, "return", "return torch.softmax(logits / temperature, -1)")
     assert opened.enter(i).startswith("soften: correct, in ")
+
+
+def test_a_link_to_the_readme_opens_it(notebook):
+    opened = notebook(LEDGER)
+    opened.page.get_by_role("link", name="README", exact=True).first.click()
+    opened.page.wait_for_function("window.jupyterapp.shell.currentWidget.title.label === 'README.md'")
 
 
 def test_an_interrupted_training_leaves_a_history(notebook):
