@@ -7,6 +7,7 @@ from statistics import fmean
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from kdtutor._check import shape
@@ -34,16 +35,20 @@ def digits(images: Tensor, titles: Sequence[str] | None = None, columns: int = 1
     return axes
 
 
-def targets(images: Tensor, rows: Sequence[dict[str, Tensor]], title: str = "", log: bool = True) -> list[Axes]:
-    """An image (1, H, W) a column; below it, for each named set of targets (10,), bars of its probabilities."""
+def targets(
+    images: Tensor, rows: Sequence[dict[str, Tensor]], title: str = "", log: bool = True, titles: Sequence[str] = ()
+) -> list[Axes]:
+    """A titled image (1, H, W) a column; below it, for each named set of targets (10,), bars of its probabilities."""
     names = list(rows[0])
     count = len(images)
     figure, grid = plt.subplots(
-        1 + len(names), count, figsize=(1.2 * count + 0.6, 1.1 + 1.15 * len(names)), squeeze=False, sharey="row"
+        1 + len(names), count, figsize=(1.2 * count + 0.4, 1.1 + 1.15 * len(names)), squeeze=False, sharey="row"
     )
     for column, (image, row) in enumerate(zip(images, rows, strict=True)):
         grid[0, column].imshow(image.squeeze(0).numpy(), cmap="gray_r")
         grid[0, column].axis("off")
+        if titles:
+            grid[0, column].set_title(titles[column], fontsize=8, loc="center")
         for ax, name in zip(grid[1:, column], names, strict=True):
             ax.bar(range(len(row[name])), row[name].numpy(), color=f"C{names.index(name)}", width=0.8)
             ax.set_xticks(range(0, len(row[name]), 3))
@@ -72,12 +77,16 @@ def lines(
     marker: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Named curves over one x; `log` names the axes that are logarithmic ("x", "y" or "xy")."""
+    """Named curves over one x; `log` names the logarithmic axes ("x", "y", "xy"). With markers, x has ticks there."""
     ax = ax or plt.subplots()[1]
     for name, y in curves.items():
         ax.plot(x, y, label=name, marker=marker)
     if "x" in log:
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        if marker:
+            ax.set_xticks(x)
+            ax.set_xticks([], minor=True)
     if "y" in log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -100,14 +109,8 @@ def bars(
     width = 0.8 / len(groups)
     for i, (label, values) in enumerate(groups.items()):
         places = [place - 0.4 + width * (i + 0.5) for place in range(len(names))]
-        ax.bar(
-            places,
-            [float(value) for value in values],
-            width,
-            label=label,
-            hatch=["", "//", "..", "xx", "--"][i % 5],
-            edgecolor="white",
-        )
+        hatch = ["", "//", "..", "xx", "--"][i % 5]
+        ax.bar(places, [float(value) for value in values], width, label=label, hatch=hatch, edgecolor="white")
     ax.set_xticks(range(len(names)), names)
     ax.grid(axis="x", visible=False)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -125,14 +128,15 @@ def heatmap(
     rows: Sequence[str] = CLASSES,
     columns: Sequence[str] = CLASSES,
     form: str = "{:.0f}",
+    vmin: float | None = None,
     vmax: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A table (R, C) as colours (darkest from `vmax` on) and numbers, which `form` writes; NaN stays blank."""
+    """A table (R, C) as colours, palest at `vmin`, darkest at `vmax`, and as numbers (`form`); NaN stays blank."""
     if values.dim() != 2 or shape(values) != (len(rows), len(columns)):
         raise ValueError(f"values must be ({len(rows)} rows, {len(columns)} columns), got {shape(values)}")
     ax = ax or plt.subplots(figsize=(5.6, 0.9 + 0.36 * len(rows)))[1]
-    image = ax.imshow(values.double().numpy(), aspect="auto", vmax=vmax)
+    image = ax.imshow(values.double().numpy(), aspect="auto", vmin=vmin, vmax=vmax)
     for i in range(len(rows)):
         for j in range(len(columns)):
             value = float(values[i, j])
@@ -154,13 +158,16 @@ def sweep(
     rows: str = "alpha",
     columns: str = "temperature",
     form: str = "{:.0f}",
+    vmin: float | None = None,
+    vmax: float | None = None,
     ax: Axes | None = None,
     **settings: float,
 ) -> Axes:
     """Means over seeds of a figure as colours and numbers, by the values of two settings of a sweep; `settings` fix
     the others. A cell stays blank where a student diverged."""
     labels = {"rows": [f"{value:g}" for value in table.axis(rows)], "columns": [f"{v:g}" for v in table.axis(columns)]}
-    return heatmap(table.means(figure, rows, columns, **settings), columns, rows, title, form=form, ax=ax, **labels)
+    look = {"form": form, "vmin": vmin, "vmax": vmax, "ax": ax}
+    return heatmap(table.means(figure, rows, columns, **settings), columns, rows, title, **look, **labels)
 
 
 def curves(histories: dict[str, History], title: str, *, ax: Axes | None = None) -> Axes:
@@ -191,22 +198,19 @@ def paired(
     for before, after in zip(a, b, strict=True):
         axes[0].plot((0, 1), (before, after), marker="o", color="C0", linestyle="-", alpha=0.6)
     axes[0].set_xticks((0, 1), names)
-    axes[0].set_xlim(-0.3, 1.3)
-    axes[0].set(ylabel=ylabel, title=title)
+    axes[0].set(xlim=(-0.3, 1.3), ylabel=ylabel, title=title)  # the title may run on over the right axes
     low, high = difference.interval.low, difference.interval.high
     axes[1].axhline(0, color="black", linewidth=1, linestyle="-")
-    axes[1].errorbar(
-        0, difference.mean, [[difference.mean - low], [high - difference.mean]], fmt="s", color="C1", capsize=6
-    )
-    axes[1].set_xticks([])
-    percent = f"{100 * difference.interval.confidence:g} % interval"
-    axes[1].set(ylabel=f"{names[1]} − {names[0]}", title=f"mean, {percent}")
+    spread = [[difference.mean - low], [high - difference.mean]]
+    axes[1].errorbar(0, difference.mean, spread, fmt="s", color="C1", capsize=6)
+    axes[1].set_xticks([0], [f"{names[1]} − {names[0]}:\nmean, {100 * difference.interval.confidence:g} % interval"])
+    axes[1].set_ylabel(f"difference in\n{ylabel}")
     return axes
 
 
 def intervals(differences: dict[str, PairedDifference], xlabel: str, title: str, *, ax: Axes | None = None) -> Axes:
     """Named paired differences, one below the other, each with its interval; filled where the interval leaves 0 out."""
-    ax = ax or plt.subplots(figsize=(7.2, 1.0 + 0.36 * len(differences)))[1]
+    ax = ax or plt.subplots(figsize=(7.2, 1.2 + 0.36 * len(differences)))[1]
     for i, difference in enumerate(differences.values()):
         low, high = difference.interval.low, difference.interval.high
         spread = [[difference.mean - low], [high - difference.mean]]
@@ -216,7 +220,7 @@ def intervals(differences: dict[str, PairedDifference], xlabel: str, title: str,
     ax.set_yticks(range(len(differences)), differences)
     ax.set_ylim(len(differences) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel=xlabel, title=title)
+    ax.set(xlabel=f"{xlabel}\n({100 * difference.interval.confidence:g} % intervals; hollow: holds 0)", title=title)
     return ax
 
 
@@ -236,9 +240,10 @@ def spread(
     for line, values in zip(ax.lines[-len(groups) :], groups.values(), strict=True):
         low, high = [min(seeds) for seeds in values], [max(seeds) for seeds in values]
         ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    if "x" in log:
-        ax.set_xticks(x, [f"{value:g}" for value in x])
-        ax.minorticks_off()
+    if "y" in log:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.set_yticks([], minor=True)
     return ax
 
 

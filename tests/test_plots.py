@@ -56,7 +56,7 @@ def test_digits_need_no_titles():
 @pytest.mark.parametrize("log", [True, False])
 def test_targets_are_bars_below_each_image(log):
     rows = [{"hard": torch.eye(10)[i], "soft": torch.full((10,), 0.1 * (i + 1))} for i in range(2)]
-    axes = plots.targets(IMAGES[:2], rows, title="two", log=log)
+    axes = plots.targets(IMAGES[:2], rows, title="two", log=log, titles=["label 3", "label 5"])
     assert len(axes) == 3 * 2
     for column, row in enumerate(rows):
         image, *bars = axes[column::2]
@@ -66,7 +66,13 @@ def test_targets_are_bars_below_each_image(log):
             assert ax.get_yscale() == ("log" if log else "linear")
         assert bars[-1].get_xlabel() == "class"
     assert [ax.get_ylabel() for ax in axes[2::2]] == ["hard\nprobability", "soft\nprobability"]
+    assert [ax.get_title() for ax in axes] == ["label 3", "label 5", "", "", "", ""]
     assert axes[0].figure.get_suptitle() == "two"
+
+
+def test_targets_need_no_titles():
+    axes = plots.targets(IMAGES[:1], [{"hard": torch.eye(10)[0]}])
+    assert not any(ax.get_title() for ax in axes)
 
 
 @pytest.mark.parametrize(("log", "scales"), [("", "linear linear"), ("x", "log linear"), ("xy", "log log")])
@@ -80,6 +86,18 @@ def test_lines_are_named_curves_over_one_x(log, scales):
     assert {line.get_marker() for line in ax.lines} == {"o"}
     assert labels(ax) == ("T", "bits", "falls")
     assert texts(ax.get_legend().get_texts()) == ["a", "b"]
+
+
+def test_lines_over_a_logarithm_name_their_markers_places():
+    x = [0.5, 4, 2000]
+    ax = plots.lines(x, {"a": [3, 2, 1]}, "T", "bits", "falls", log="x", marker="o")
+    assert (list(ax.get_xticks()), texts(ax.get_xticklabels())) == (x, ["0.5", "4", "2000"])
+    assert list(ax.get_xticks(minor=True)) == []
+
+
+def test_without_markers_a_logarithm_has_plain_powers_of_ten():
+    ax = plots.lines(range(1, 101), {"a": range(100)}, "T", "bits", "rises", log="x")
+    assert {"1", "10", "100"} <= set(texts(ax.get_xticklabels()))
 
 
 def test_one_line_needs_no_legend():
@@ -115,6 +133,12 @@ def test_a_heatmap_writes_its_numbers_and_leaves_nan_blank():
     assert labels(ax) == ("said", "is", "title")
 
 
+def test_a_heatmap_has_the_colours_of_the_scale_that_is_given():
+    ax = plots.heatmap(torch.tensor([[4.0, 6.0]]), "said", "is", "title", rows="a", columns="xy", vmin=0, vmax=6)
+    assert ax.images[0].get_clim() == (0, 6)
+    assert [text.get_color() for text in ax.texts] == ["white", "white"]
+
+
 @pytest.mark.parametrize("shape", [(10, 9), (9, 10), (100,)])
 def test_a_heatmap_of_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"values must be \(10 rows, 10 columns\), got \("):
@@ -127,11 +151,12 @@ def test_a_sweep_is_a_map_of_means_with_its_settings_at_the_axes():
         for a, t in ((0.0, None), (0.5, 1.0), (0.5, 4.0))
         for seed in (0, 2)
     ]
-    ax = plots.sweep(Table(rows), "title", form="{:.1f}")
+    ax = plots.sweep(Table(rows), "title", form="{:.1f}", vmin=-1, vmax=9)
     written = {text.get_position(): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "1.0", (1, 0): "1.0", (0, 1): "6.0", (1, 1): "6.0"}
     assert (texts(ax.get_xticklabels()), texts(ax.get_yticklabels())) == (["1", "4"], ["0", "0.5"])
     assert labels(ax) == ("temperature", "alpha", "title")
+    assert ax.images[0].get_clim() == (-1, 9)
     by_rate = plots.sweep(Table(rows), "title", rows="lr", columns="temperature", alpha=0.5)
     assert (texts(by_rate.get_yticklabels()), labels(by_rate)[1]) == (["0.1"], "lr")
 
@@ -160,7 +185,8 @@ def test_paired_joins_each_seed_and_shows_the_interval():
     assert mean.get_ydata() == pytest.approx([difference.mean])
     (bar,) = right.collections[0].get_segments()
     assert bar[:, 1] == pytest.approx([difference.interval.low, difference.interval.high])
-    assert labels(right) == ("", "distilled − alone", "mean, 95 % interval")
+    assert texts(right.get_xticklabels()) == ["distilled − alone:\nmean, 95 % interval"]
+    assert labels(right) == ("", "difference in\ntest errors of 10,000", "")
 
 
 DIFFERENCES = {
@@ -181,7 +207,7 @@ def test_intervals_stand_one_below_the_other_filled_where_they_leave_0_out():
     assert list(zero.get_xdata()) == [0, 0]
     assert dict(zip(ax.get_yticks(), texts(ax.get_yticklabels()), strict=True)) == dict(enumerate(DIFFERENCES))
     assert ax.yaxis_inverted()  # the first is at the top
-    assert labels(ax) == ("errors of 10,000", "", "what helps")
+    assert labels(ax) == ("errors of 10,000\n(95 % intervals; hollow: holds 0)", "", "what helps")
     assert ax.get_legend() is None
 
 
@@ -213,12 +239,14 @@ def test_a_spread_is_a_line_of_means_in_a_band_from_the_lowest_to_the_highest_se
 
 
 @pytest.mark.parametrize(("log", "scales"), [("", "linear linear"), ("x", "log linear"), ("y", "linear log")])
-def test_a_spread_over_a_logarithm_names_each_of_its_places(log, scales):
+def test_a_spread_over_a_logarithm_has_plain_ticks(log, scales):
     ax = plots.spread([2.5, 40.0], SEEDS, "T", "errors", "by T", log=log)
     assert f"{ax.get_xscale()} {ax.get_yscale()}" == scales
     if log == "x":
         assert (list(ax.get_xticks()), texts(ax.get_xticklabels())) == ([2.5, 40.0], ["2.5", "40"])
-        assert list(ax.get_xticks(minor=True)) == []
+    if log == "y":
+        assert {"0.5", "1", "2", "5"} <= set(texts(ax.get_yticklabels()))
+        assert list(ax.get_yticks(minor=True)) == []
 
 
 def test_a_spread_in_axes_with_other_lines_has_bands_of_its_lines_colours():
