@@ -49,12 +49,13 @@ class PairedDifference:
         return f"{self.mean:+.4g} ({percent} % interval {self.interval}, {self.pairs} pairs): {self.verdict}"
 
     def _sentence(self, percent: str) -> str:
-        side = "fewer" if self.mean < 0 else "more"
+        count, side = f"{abs(self.mean):.0f}", "fewer" if self.mean < 0 else "more"
+        errors = "error" if count == "1" else "errors"
         low, high = sorted((-end if self.mean < 0 else end) for end in (self.interval.low, self.interval.high))
         seeds = f"{self.pairs} paired seed" + "s" * (self.pairs > 1)
         unsure = ": no difference seen" if 0 in self.interval else ""
         return (
-            f"{self.names[1]} makes {abs(self.mean):.0f} {side} errors of 10,000 than {self.names[0]}, "
+            f"{self.names[1]} makes {count} {side} {errors} of 10,000 than {self.names[0]}, "
             f"{percent} % interval {round(low)} to {round(high)}, {seeds}{unsure}"
         )
 

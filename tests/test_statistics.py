@@ -254,20 +254,19 @@ def test_paired_errors_holds_the_truth_as_promised(effects):
 @pytest.mark.parametrize(
     ("mean", "low", "high", "pairs", "errors", "interval", "seeds"),
     [
-        (-31, -41, -22, 5, "31 fewer", "22 to 41", "5 paired seeds"),
-        (31.4, 21.6, 41.2, 5, "31 more", "22 to 41", "5 paired seeds"),
-        (-31, -41, -22, 1, "31 fewer", "22 to 41", "1 paired seed"),
-        (-6, -20, 8, 2, "6 fewer", "-8 to 20", "2 paired seeds: no difference seen"),
-        (6, -8, 20, 1, "6 more", "-8 to 20", "1 paired seed: no difference seen"),
-        (6, 0, 20, 2, "6 more", "0 to 20", "2 paired seeds: no difference seen"),
-        (0, 0, 0, 2, "0 more", "0 to 0", "2 paired seeds: no difference seen"),
+        (-31, -41, -22, 5, "31 fewer errors", "22 to 41", "5 paired seeds"),
+        (31.4, 21.6, 41.2, 5, "31 more errors", "22 to 41", "5 paired seeds"),
+        (-31, -41, -22, 1, "31 fewer errors", "22 to 41", "1 paired seed"),
+        (-6, -20, 8, 2, "6 fewer errors", "-8 to 20", "2 paired seeds: no difference seen"),
+        (6, -8, 20, 1, "6 more errors", "-8 to 20", "1 paired seed: no difference seen"),
+        (6, 0, 20, 2, "6 more errors", "0 to 20", "2 paired seeds: no difference seen"),
+        (0, 0, 0, 2, "0 more errors", "0 to 0", "2 paired seeds: no difference seen"),
+        (0.8, -15, 19, 5, "1 more error", "-15 to 19", "5 paired seeds: no difference seen"),
     ],
 )
 def test_a_difference_of_errors_prints_a_sentence(mean, low, high, pairs, errors, interval, seeds):
     difference = PairedDifference(mean, Interval(low, high), pairs, ("alone", "distilled"))
-    assert str(difference) == (
-        f"distilled makes {errors} errors of 10,000 than alone, 95 % interval {interval}, {seeds}"
-    )
+    assert str(difference) == (f"distilled makes {errors} of 10,000 than alone, 95 % interval {interval}, {seeds}")
 
 
 @pytest.mark.parametrize(("mean", "low", "high"), [(-6, -20, 0.0), (-6, -20, 0.3), (6, -0.3, 20)])
