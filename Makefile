@@ -26,23 +26,26 @@ assignments: .venv/ready
 grade: .venv/ready  # make grade SUBMISSIONS=folder
 	$(BIN)/python -m kdtutor grade "$(SUBMISSIONS)"
 
-site: .venv/site  # the course as web pages, in build/site/
+site: .venv/site build/node/ready  # the course as web pages, in build/site/
 	$(BIN)/python notebooks/site/build.py
 
 e2e: site .venv/e2e  # JupyterLab and the site in Chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e/lab.py tests/e2e/website.py
+	$(BIN)/python -m pytest -n 2 tests/e2e/lab.py tests/e2e/website.py
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch .venv/ready
 
-.venv/site: .venv/ready notebooks/site/requirements.txt notebooks/site/package.json
+.venv/site: .venv/ready notebooks/site/requirements.txt
 	$(BIN)/python -m pip install --quiet -r notebooks/site/requirements.txt
+	touch .venv/site
+
+build/node/ready: notebooks/site/package.json
 	mkdir -p build/node
 	cp notebooks/site/package.json build/node
 	npm install --prefix build/node --no-audit --no-fund --silent
-	touch .venv/site
+	touch build/node/ready
 
 .venv/e2e: .venv/ready tests/e2e/requirements.txt
 	$(BIN)/python -m pip install --quiet -r tests/e2e/requirements.txt

@@ -25,7 +25,7 @@ def soften(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(p_t^T || p_s^T) = sum_c p_t^T(c) * (log p_t^T(c) - log p_s^T(c)), averaged over rows; in nats, >= 0.
+    """``KL(p_t^T || p_s^T) = sum_c p_t^T(c) * (log p_t^T(c) - log p_s^T(c))``, averaged over rows; in nats, >= 0.
 
     Both logits (..., C); returns a scalar, without the factor T². A class that the teacher gives probability 0 adds 0.
     Raises ValueError if the shapes differ or T isn't finite and > 0. Source: Kullback & Leibler 1951.
@@ -46,7 +46,7 @@ def kl_by_example(student_logits: Tensor, teacher_logits: Tensor, temperature: f
 
 
 def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """H(p_t^T, p_s^T) = - sum_c p_t^T(c) * log p_s^T(c), averaged over rows; in nats.
+    """``H(p_t^T, p_s^T) = - sum_c p_t^T(c) * log p_s^T(c)``, averaged over rows; in nats.
 
     Equal to `kl_divergence` plus the teacher's entropy, so the student's gradients are the same.
     Both logits (..., C); returns a scalar. Raises ValueError as `kl_divergence`. Source: Hinton et al. 2015, section 2.
@@ -88,7 +88,7 @@ def distillation_loss(
     temperature: float = 4.0,
     alpha: float = 0.9,
 ) -> Tensor:
-    """alpha * T² * KL(p_t^T || p_s^T) + (1 - alpha) * CE(labels, p_s at T = 1); a scalar in nats.
+    """``alpha * T² * KL(p_t^T || p_s^T) + (1 - alpha) * CE(labels, p_s at T = 1)``; a scalar in nats.
 
     Args:
         student_logits, teacher_logits: (..., C), the same shape. Only the student receives a gradient.

@@ -52,7 +52,7 @@ def agreement(student_logits: Tensor, teacher_logits: Tensor) -> float:
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """H(p) = - sum_c p(c) log2 p(c), in bits, with 0 log 0 = 0. (..., C) -> (...). Source: Shannon 1948.
+    """``H(p) = - sum_c p(c) log2 p(c)``, in bits, with 0 log 0 = 0. (..., C) -> (...). Source: Shannon 1948.
 
     Raises ValueError unless the last axis holds probabilities (>= 0, sum 1).
     """

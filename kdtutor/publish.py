@@ -12,8 +12,9 @@ from pathlib import Path
 from kdtutor import data, ledger
 from kdtutor._files import write
 
-ADDRESS = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}"
+ADDRESS = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$|.*\.git$)[A-Za-z0-9._-]{1,100}"
 GITHUB = "https://github.com/"
+TABLE = "[project.urls]\n"
 BADGE = "open-in-colab"  # the id of the badge's cell
 
 FIRST_CELL = """\
@@ -31,13 +32,13 @@ NOWHERE = """\
     raise RuntimeError("This copy of the course has no public address: `kdtutor publish OWNER/REPO` gives it one.")"""
 
 UNPUBLISHED = """\
-Colab opens notebooks that are on GitHub, and this copy has no address there yet. Push it to a public repository, and
-`python -m kdtutor publish OWNER/REPO` writes the address into the notebooks (their first cell, which gets the course,
-and a badge that opens them in Colab), into this page and into the site. Commit and push what it changed."""
+Colab opens notebooks that are on GitHub, and this copy has no address there yet. Push it to the branch `main` of a
+public repository; then `python -m kdtutor publish OWNER/REPO` writes the address into the notebooks (their first cell,
+which gets the course, and a badge that opens them there), the README and the site. Commit and push what it changed."""
 PUBLISHED = """\
 Open a notebook: {links}. Its first cell gets the course from [{repository}]({url}) and installs only what Colab lacks;
 elsewhere it does nothing. If you teach from a fork, `python -m kdtutor publish OWNER/REPO` writes your address in
-place of this one, in the notebooks, here and on the site."""
+place of this one into the notebooks, the README and the site; links name the branch `main`."""
 
 
 def root() -> Path:
@@ -75,9 +76,10 @@ def stamp(repository: str | None, folder: Path | None = None) -> list[Path]:
 def copies(repository: str | None, folder: Path) -> Iterator[tuple[Path, str]]:
     """Each file of a checkout that has the address or a place for it, and its text with this address."""
     path = folder / "pyproject.toml"
-    project = re.sub(r"\[project\.urls\]\n(.+\n)*\n", "", _read(path))
-    table = f'[project.urls]\nRepository = "{GITHUB}{repository}"\n\n' if repository else ""
-    yield path, project.replace("[project.scripts]\n", f"{table}[project.scripts]\n")
+    before, table, after = re.sub("^Repository = .*\n", "", _read(path), flags=re.MULTILINE).partition(TABLE)
+    if not table:
+        raise ValueError(f"{path} must have a table {TABLE.strip()}, which the address stands in")
+    yield path, before + table + (f'Repository = "{GITHUB}{repository}"\n' if repository else "") + after
 
     notebooks = sorted((folder / "notebooks").glob("[0-9]*.ipynb"))
     for path in notebooks:
@@ -111,7 +113,12 @@ def _notebook(path: Path, repository: str | None, badge: str) -> str:
     import nbformat
 
     notebook = nbformat.reads(_read(path), as_version=4)
-    next(cell for cell in notebook.cells if cell.cell_type == "code").source = first_cell(repository)
+    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+    if first is None or not first.source.startswith(FIRST_CELL.splitlines()[0]):
+        raise ValueError(
+            f"{path} must have as its first code cell the one that gets the course, as other notebooks have"
+        )
+    first.source = first_cell(repository)
     notebook.cells = [cell for cell in notebook.cells if cell.id != BADGE]
     if badge:
         notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badge, id=BADGE))

@@ -91,6 +91,7 @@ def test_a_stamped_notebook_is_valid_and_keeps_its_cells_and_outputs(checkout):
         "a/b/c",
         "https://github.com/a/b",
         "a/..",
+        "a/b.git",
         "-a/b",
         "a/b c",
         "a/b\n",
@@ -110,6 +111,37 @@ def test_a_page_without_a_place_for_the_address_changes_nothing(checkout):
     (checkout / "README.md").write_text("# My own page\n", encoding="utf-8")
     before = texts(checkout)
     with pytest.raises(ValueError, match="badge"):
+        publish.stamp("some/course", checkout)
+    assert texts(checkout) == before
+
+
+def test_another_first_cell_is_not_overwritten(checkout):
+    mine = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("precious = 42")])
+    for notebook in (mine, nbformat.v4.new_notebook()):
+        nbformat.write(notebook, checkout / "notebooks" / "09_mine.ipynb")
+        before = texts(checkout)
+        with pytest.raises(ValueError, match=r"09_mine\.ipynb must have as its first code cell the one that gets"):
+            publish.stamp("some/course", checkout)
+        assert texts(checkout) == before
+
+
+def test_other_addresses_of_the_project_stay(checkout):
+    path = checkout / "pyproject.toml"
+    own = path.read_text(encoding="utf-8").replace(
+        "[project.urls]\n", '[project.urls]\nHomepage = "https://example.org"\n'
+    )
+    path.write_text(own, encoding="utf-8")
+    publish.stamp("some/course", checkout)
+    assert 'Homepage = "https://example.org"' in path.read_text(encoding="utf-8")
+    publish.stamp(None, checkout)
+    assert path.read_text(encoding="utf-8") == own
+
+
+def test_a_project_without_a_place_for_the_address_changes_nothing(checkout):
+    path = checkout / "pyproject.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("[project.urls]\n", ""), encoding="utf-8")
+    before = texts(checkout)
+    with pytest.raises(ValueError, match=r"pyproject.toml must have a table \[project.urls\]"):
         publish.stamp("some/course", checkout)
     assert texts(checkout) == before
 

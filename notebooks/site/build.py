@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -26,20 +27,29 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BUILD = ROOT / "build"
 NODE = BUILD / "node" / "node_modules"
+PURGE = NODE / "purgecss" / "bin" / "purgecss.js"
 WORDS, LINES = 200, 20  # read in a minute, of text and of code
 
 
 def main() -> int:
     """Build into `build/site`; the exit status is 1 if Sphinx warns."""
+    start = time.perf_counter()
+    if not PURGE.exists():
+        print(f"{NODE} must have the packages of {HERE / 'package.json'}: `make site` installs them, with npm")
+        return 1
     source, out = BUILD / "site-source", BUILD / "site"
     for folder in (source, out):
         shutil.rmtree(folder, ignore_errors=True)
     notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     stage(source, notebooks)
     facts = {f"notebooks/{path.stem}": launch(path) for path in notebooks}
+    repository = publish.repository()
     overrides = {
         "html_context": {"default_mode": "auto", "launch": facts},
         "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
+        "html_theme_options.external_links": [{"name": "GitHub", "url": publish.GITHUB + repository}]
+        if repository
+        else [],
         "myst_substitutions": measured(),
     }
     with docutils_namespace():
@@ -51,7 +61,8 @@ def main() -> int:
     for path in notebooks:
         shutil.copy(path, out / "notebooks")
     purge(out)
-    print(f"{out / 'index.html'}: {sum(path.stat().st_size for path in out.rglob('*')) / 1e6:.1f} MB in all")
+    megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
+    print(f"{out / 'index.html'}: {megabytes:.1f} MB in all, in {time.perf_counter() - start:.0f} s")
     return 0
 
 
@@ -126,7 +137,11 @@ def course(notebooks: list[Path]) -> str:
 def row(path: Path) -> tuple[str, ...]:
     """What the README's table says of a notebook: its name with a link, its question, the time to run it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.search(rf"^\| (\[.+\]\(notebooks/{path.name}\)) \| (.+) \| (.+) \|$", readme, re.MULTILINE).groups()
+    link = rf"\[.+\]\(notebooks/{re.escape(path.name)}\)"
+    found = re.search(rf"^\| ({link}) \| (.+) \| (.+) \|$", readme, re.MULTILINE)
+    if not found:
+        raise ValueError(f"README.md must have a row for {path.name} in its table of the course, with 3 cells")
+    return found.groups()
 
 
 def reading(path: Path) -> int:
@@ -151,18 +166,20 @@ def measured() -> dict[str, Any]:
         "hold": verdicts["holds"] + verdicts["holds here"],
         "false": verdicts["false here"],
         "unseen": verdicts["not seen here"],
+        "reserved": sum(", but" in finding["verdict"] for finding in findings),
         "exercises": len(EXERCISES),
     }
 
 
 def purge(out: Path) -> None:
-    """Drop what a first visit would load in vain: styles that no page uses, a script for icons beyond the theme's."""
+    """Drop what would be loaded in vain: styles that no page uses, the theme's script for icons beyond its own."""
     static = out / "_static"
     (static / "scripts" / "fontawesome.js").write_text("")
+    for leftover in [static / "webpack-macros.html", *static.rglob("*.map")]:
+        leftover.unlink(missing_ok=True)
     content = [str(out / "**" / "*.html"), str(static / "**" / "*.js")]
     for css in [static / "styles" / "pydata-sphinx-theme.css", *static.glob("mystnb*.css")]:
-        tool = [NODE / ".bin" / "purgecss", "--css", css, "--output", css.parent, "--content", *content]
-        subprocess.run(tool, check=True)
+        subprocess.run(["node", PURGE, "--css", css, "--output", css.parent, "--content", *content], check=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ html_sidebars = {"index": []}
 html_theme_options = {
     "article_header_end": ["launch"],
     "back_to_top_button": False,
-    "footer_start": [],
+    "footer_start": ["license"],
     "footer_end": [],
     "navbar_align": "left",
     "navbar_persistent": ["search-box"],

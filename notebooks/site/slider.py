@@ -1,6 +1,7 @@
 """The temperature slider that works on a page without a kernel: a teacher's logits, baked in, and a short script.
 
-The images are those that notebook 2 shows; without the script the page shows their soft targets at T = 1.
+The images are those that notebook 2 shows when it runs on the same data; without MNIST both take the built-in digits.
+Without the script the page shows soft targets at T = 1.
 """
 
 import base64
@@ -32,10 +33,10 @@ def html() -> str:
     )
     p = kd.soften(logits[0], 1.0)
     rows = "\n".join(_row(digit, value) for digit, value in enumerate(p.tolist()))
-    source = "MNIST's validation images" if data.name == "mnist" else "digits that the course draws itself"
+    source = "of MNIST's validation images" if data.name == "mnist" else "digits that the course draws itself"
     return f"""\
 <figure class="slider" aria-label="Temperature slider">
-<figcaption>What the course's teacher answers on four of {source}</figcaption>
+<figcaption>What the course's teacher answers on four {source}</figcaption>
 <fieldset class="slider-images"><legend>Image</legend>
 {choices}
 </fieldset>
@@ -44,7 +45,8 @@ def html() -> str:
 <table><caption>Soft target: probability of each class</caption>
 {rows}
 </table>
-<p>Entropy: <output class="slider-entropy">{metrics.entropy(p):.3f}</output> bits of log<sub>2</sub>(10) = 3.322</p>
+<p>Entropy: <output class="slider-entropy">{metrics.entropy(p):.3f}</output> bits (at most
+log<sub>2</sub>(10) = 3.322)</p>
 <script type="application/json">{json.dumps(logits.tolist())}</script>
 <script>{SCRIPT.read_text(encoding="utf-8")}</script>
 </figure>
@@ -58,7 +60,7 @@ def _choice(index: int, image: Tensor, label: Tensor) -> str:
     checked = " checked" if index == 0 else " disabled"
     return (
         f'<label><input type="radio" name="slider-image" value="{index}"{checked}>'
-        f'<img src="{source}" width="56" height="56" alt="a handwritten {label}"></label>'
+        f'<img src="{source}" width="48" height="48" alt="a handwritten {label}"></label>'
     )
 
 

@@ -24,7 +24,7 @@ from kdtutor import metrics, publish, teachers
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
 AXE = ROOT / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
-PAGES = sorted(str(path.relative_to(SITE)) for path in SITE.rglob("*.html") if path.parent.name != "_static")
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 COURSE = ["course", *(f"notebooks/{path.stem}" for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")))]
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
@@ -178,8 +178,8 @@ def test_without_an_address_no_page_links_to_the_course_elsewhere():
 
 
 def test_with_an_address_each_notebook_can_be_launched(tmp_path):
-    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    for name in tracked.stdout.splitlines():
+    list_files = ["git", "ls-files", "-co", "--exclude-standard"]
+    for name in subprocess.run(list_files, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines():
         if (ROOT / name).is_file():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tmp_path / name)
@@ -192,6 +192,7 @@ def test_with_an_address_each_notebook_can_be_launched(tmp_path):
         named = Links(tmp_path / "build" / "site" / f"{name}.html").named
         assert f"https://colab.research.google.com/github/some/fork/blob/main/{name}.ipynb" in named
         assert f"https://github.com/some/fork/blob/main/{name}.ipynb" in named
+        assert "https://github.com/some/fork" in named
         assert not [link for link in named if "colab-badge" in link], "the site asks nothing of another host"
 
 
@@ -204,6 +205,7 @@ def test_the_search_finds_pages_also_without_a_server(visit, address, served):
     page.wait_for_selector("#search-results li a")
     titles = page.locator("#search-results li a").all_inner_texts()
     assert any("Does it help" in title for title in titles)
+    assert [url for url in page.asked if not url.startswith((address, SITE.as_uri(), "data:"))] == []
 
 
 def test_the_keyboard_reaches_the_text_the_theme_and_the_slider(visit, address):
