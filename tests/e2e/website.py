@@ -26,6 +26,11 @@ SITE = ROOT / "build" / "site"
 AXE = ROOT / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 COURSE = ["course", *(f"notebooks/{path.stem}" for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")))]
+CUT_OFF = """() => [...document.querySelectorAll("article *")].filter(one => {
+    const scrolls = (parent) => parent && parent.tagName !== "ARTICLE"
+        && (["auto", "scroll"].includes(getComputedStyle(parent).overflowX) || scrolls(parent.parentElement));
+    return one.getBoundingClientRect().right > innerWidth + 1 && !scrolls(one) && !one.closest("mjx-assistive-mml");
+}).map(one => one.outerHTML.slice(0, 200))"""
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 
 
@@ -103,6 +108,7 @@ def test_a_page_is_whole_asks_no_other_host_and_has_no_serious_fault_of_accessib
 def test_a_page_fits_on_a_phone(visit, address, shots, name):
     page = visit(f"{address}/{name}", viewport=PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate(CUT_OFF) == []
     assert page.locator("h1").first.bounding_box()["y"] < PHONE["height"] / 2
     picture(page, shots, f"{name}-phone")
 
