@@ -681,11 +681,5 @@ def test_the_notebook_was_executed_from_top_to_bottom(name):
     assert not any("execution" in cell.metadata for cell in codes)
 
 
-@assignments
-def test_the_first_code_cell_is_the_courses(name):
-    first = nbformat.read(FOLDER / "01_hard_and_soft_targets.ipynb", as_version=4).cells[1]
-    assert cells(name)["colab"].source == first.source
-
-
 def test_a_recipe_has_five_minutes():
     assert cells("distillation")["recipe"].metadata.kdtutor == {"seconds": 300}
