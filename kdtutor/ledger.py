@@ -63,10 +63,14 @@ class Finding:
     verdict: str
     effect: str
 
-    def __repr__(self) -> str:
+    @property
+    def said(self) -> dict[str, str]:
+        """A sentence each under "Claim", "Verdict" and "Measured"."""
         text, source = CLAIMS[self.claim]
-        lines = (f"Claim:    {text} ({source}).", f"Verdict:  {self.verdict}.", f"Measured: {self.effect}.")
-        return "\n".join(wrap(line, indent=10) for line in lines)
+        return {"Claim": f"{text} ({source}).", "Verdict": f"{self.verdict}.", "Measured": f"{self.effect}."}
+
+    def __repr__(self) -> str:
+        return "\n".join(wrap(f"{name + ':':10}{text}", indent=10) for name, text in self.said.items())
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {"text/plain": repr(self), MIME: asdict(self)}

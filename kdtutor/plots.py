@@ -199,23 +199,24 @@ def paired(
         axes[0].plot((0, 1), (before, after), marker="o", color="C0", linestyle="-", alpha=0.6)
     axes[0].set_xticks((0, 1), names)
     axes[0].set(xlim=(-0.3, 1.3), ylabel=ylabel, title=title)  # the title may run on over the right axes
-    low, high = difference.interval.low, difference.interval.high
     axes[1].axhline(0, color="black", linewidth=1, linestyle="-")
-    spread = [[difference.mean - low], [high - difference.mean]]
-    axes[1].errorbar(0, difference.mean, spread, fmt="s", color="C1", capsize=6)
+    axes[1].errorbar(0, difference.mean, _arms(difference), fmt="s", color="C1", capsize=6)
     axes[1].set_xticks([0], [f"{names[1]} − {names[0]}:\nmean, {100 * difference.interval.confidence:g} % interval"])
     axes[1].set_ylabel(f"difference in\n{ylabel}")
     return axes
+
+
+def _arms(difference: PairedDifference) -> list[list[float]]:
+    """How far its interval reaches below and above its mean, as Matplotlib's `errorbar` takes it."""
+    return [[difference.mean - difference.interval.low], [difference.interval.high - difference.mean]]
 
 
 def intervals(differences: dict[str, PairedDifference], xlabel: str, title: str, *, ax: Axes | None = None) -> Axes:
     """Named paired differences, one below the other, each with its interval; filled where the interval leaves 0 out."""
     ax = ax or plt.subplots(figsize=(7.2, 1.2 + 0.36 * len(differences)))[1]
     for i, difference in enumerate(differences.values()):
-        low, high = difference.interval.low, difference.interval.high
-        spread = [[difference.mean - low], [high - difference.mean]]
         face = "white" if 0 in difference.interval else "C0"
-        ax.errorbar(difference.mean, i, xerr=spread, fmt="o", color="C0", markerfacecolor=face, capsize=4)
+        ax.errorbar(difference.mean, i, xerr=_arms(difference), fmt="o", color="C0", markerfacecolor=face, capsize=4)
     ax.axvline(0, color="black", linewidth=1, linestyle="-")
     ax.set_yticks(range(len(differences)), differences)
     ax.set_ylim(len(differences) - 0.5, -0.5)

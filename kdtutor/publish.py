@@ -8,12 +8,16 @@ without an address has no badge and no link to itself, and says so where they wo
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kdtutor import data, ledger
 from kdtutor._files import write
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 ADDRESS = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$|.*\.git$)[A-Za-z0-9._-]{1,100}"
-GITHUB = "https://github.com/"
+GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com/github/"
 TABLE = "[project.urls]\n"
 BADGE = "open-in-colab"  # the id of the badge's cell
 
@@ -98,9 +102,14 @@ def first_cell(repository: str | None) -> str:
     return FIRST_CELL + (GET.format(url=GITHUB + repository) if repository else NOWHERE)
 
 
+def on_github(repository: str | None, notebook: Path) -> str:
+    """Where a numbered notebook is on GitHub."""
+    return f"{GITHUB}{repository}/blob/main/notebooks/{notebook.name}"
+
+
 def in_colab(repository: str | None, notebook: Path) -> str:
     """Where Colab opens a numbered notebook."""
-    return f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{notebook.name}"
+    return on_github(repository, notebook).replace(GITHUB, COLAB, 1)
 
 
 def badge(repository: str | None, notebook: Path) -> str:
@@ -109,12 +118,18 @@ def badge(repository: str | None, notebook: Path) -> str:
     return f"[![Open in Colab]({picture})]({in_colab(repository, notebook)})" if repository else ""
 
 
+def course_cell(notebook: "NotebookNode") -> "NotebookNode | None":
+    """The first code cell, if it is the one that gets the course."""
+    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+    return first if first and first.source.startswith(FIRST_CELL.splitlines()[0]) else None
+
+
 def _notebook(path: Path, repository: str | None, badge: str) -> str:
     import nbformat
 
     notebook = nbformat.reads(_read(path), as_version=4)
-    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
-    if first is None or not first.source.startswith(FIRST_CELL.splitlines()[0]):
+    first = course_cell(notebook)
+    if first is None:
         raise ValueError(
             f"{path} must have as its first code cell the one that gets the course, as other notebooks have"
         )

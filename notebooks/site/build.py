@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,11 @@ def main() -> int:
     source, out = BUILD / "site-source", BUILD / "site"
     for folder in (source, out):
         shutil.rmtree(folder, ignore_errors=True)
-    notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-    stage(source, notebooks)
-    facts = {f"notebooks/{path.stem}": launch(path) for path in notebooks}
-    repository = publish.repository()
+    readme, repository = (ROOT / "README.md").read_text(encoding="utf-8"), publish.repository()
+    paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
+    facts = {f"notebooks/{path.stem}": about(path, notebooks[path], readme, repository) for path in paths}
+    stage(source, notebooks, course(facts.values()))
     overrides = {
         "html_context": {"default_mode": "auto", "launch": facts},
         "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
@@ -58,7 +60,7 @@ def main() -> int:
         app.build()
     if app.statuscode:
         return app.statuscode
-    for path in notebooks:
+    for path in paths:
         shutil.copy(path, out / "notebooks")
     purge(out)
     megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
@@ -66,8 +68,8 @@ def main() -> int:
     return 0
 
 
-def stage(source: Path, notebooks: list[Path]) -> None:
-    """The folder that Sphinx builds from."""
+def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None:
+    """The folder that Sphinx builds from; `table` is that of the course."""
     shutil.copytree(HERE / "pages", source)
     shutil.copy(ROOT / "README.md", source)
     for picture in (ROOT / "data").glob("*/*.png"):
@@ -75,10 +77,10 @@ def stage(source: Path, notebooks: list[Path]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(picture, target)
     (source / "slider.html").write_text(slider.html(), encoding="utf-8")
-    (source / "course-table.md").write_text(course(notebooks), encoding="utf-8")
+    (source / "course-table.md").write_text(table, encoding="utf-8")
     (source / "notebooks" / "assignments").mkdir(parents=True)
-    for path in notebooks:
-        nbformat.write(page(nbformat.read(path, as_version=4)), source / "notebooks" / path.name)
+    for path, notebook in notebooks.items():
+        nbformat.write(page(notebook), source / "notebooks" / path.name)
     guide = (ROOT / "notebooks" / "assignments" / "README.md").read_text(encoding="utf-8")
     guide = re.sub(r"\[(`\w+`)\]\(\w+\.ipynb\)", r"\1", guide)  # those notebooks hold the answers
     (source / "notebooks" / "assignments" / "README.md").write_text(guide, encoding="utf-8")
@@ -86,8 +88,7 @@ def stage(source: Path, notebooks: list[Path]) -> None:
 
 def page(notebook: NotebookNode) -> NotebookNode:
     """A notebook as the site shows it: without what only Colab needs, with the slider, its findings as text."""
-    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    cells = []
+    first, cells = publish.course_cell(notebook), []
     for cell in notebook.cells:
         if cell is first or cell.id == publish.BADGE:
             continue
@@ -99,10 +100,8 @@ def page(notebook: NotebookNode) -> NotebookNode:
             cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap
         for output in cell.get("outputs", []):
             if ledger.MIME in output.get("data", {}):
-                found = output.data[ledger.MIME]
-                said = {"Claim": "{} ({})".format(*ledger.CLAIMS[found["claim"]])}
-                said |= {"Verdict": found["verdict"], "Measured": found["effect"]}
-                output.data = {"text/markdown": "\n".join(f"- **{name}:** {text}." for name, text in said.items())}
+                said = ledger.Finding(**output.data[ledger.MIME]).said
+                output.data = {"text/markdown": "\n".join(f"- **{name}:** {text}" for name, text in said.items())}
     notebook.cells = cells
     return notebook
 
@@ -113,43 +112,32 @@ def sentences(cell: NotebookNode) -> bool:
     return bool(text) and not re.search(r"\S {2,}\S", text)
 
 
-def launch(path: Path) -> dict[str, Any]:
-    """What stands above a notebook: how long it takes, and where it can be opened."""
-    repository = publish.repository()
+def about(path: Path, notebook: NotebookNode, readme: str, repository: str | None) -> dict[str, Any]:
+    """What the README's table says of a notebook, how long it takes to read, and where it can be opened."""
+    link = rf"\[.+\]\(notebooks/{re.escape(path.name)}\)"
+    row = re.search(rf"^\| ({link}) \| (.+) \| (.+) \|$", readme, re.MULTILINE)
+    if not row:
+        raise ValueError(f"README.md must have a row for {path.name} in its table of the course, with 3 cells")
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code")
     return {
         "file": path.name,
-        "reading": reading(path),
-        "running": row(path)[2],
+        "link": row[1],
+        "question": row[2],
+        "running": row[3],
+        "reading": round(words / WORDS + lines / LINES),
         "colab": repository and publish.in_colab(repository, path),
-        "github": repository and f"{publish.GITHUB}{repository}/blob/main/notebooks/{path.name}",
+        "github": repository and publish.on_github(repository, path),
     }
 
 
-def course(notebooks: list[Path]) -> str:
+def course(facts: Iterable[dict[str, Any]]) -> str:
     """The README's table of the notebooks, with times to read."""
     lines = ["| notebook | question | to read | to run |", "|---|---|---|---|"]
-    for path in notebooks:
-        link, question, running = row(path)
-        lines.append(f"| {link} | {question} | {reading(path)}&nbsp;min | {running.replace(' ', '&nbsp;')} |")
+    for one in facts:
+        running = one["running"].replace(" ", "&nbsp;")
+        lines.append(f"| {one['link']} | {one['question']} | {one['reading']}&nbsp;min | {running} |")
     return "\n".join(lines)
-
-
-def row(path: Path) -> tuple[str, ...]:
-    """What the README's table says of a notebook: its name with a link, its question, the time to run it."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    link = rf"\[.+\]\(notebooks/{re.escape(path.name)}\)"
-    found = re.search(rf"^\| ({link}) \| (.+) \| (.+) \|$", readme, re.MULTILINE)
-    if not found:
-        raise ValueError(f"README.md must have a row for {path.name} in its table of the course, with 3 cells")
-    return found.groups()
-
-
-def reading(path: Path) -> int:
-    """Minutes to read a notebook, from its words and its lines of code."""
-    cells = nbformat.read(path, as_version=4).cells
-    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-    lines = sum(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code")
-    return round(words / WORDS + lines / LINES)
 
 
 def measured() -> dict[str, Any]:

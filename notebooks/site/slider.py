@@ -7,7 +7,6 @@ Without the script the page shows soft targets at T = 1.
 import base64
 import io
 import json
-from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -21,7 +20,6 @@ DIRECTIVE = "```{raw} html\n:file: ../slider.html\n```"
 IMAGES = 4
 
 
-@cache
 def html() -> str:
     """The figure, as a fragment of a page."""
     data = kd.load("mnist", fallback="strokes")

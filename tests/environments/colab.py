@@ -78,7 +78,8 @@ def install_kernel(folder: Path) -> None:
 def write_twice(notebook: Path, path: Path, first: bool) -> None:
     """The notebook with its first code cell twice: where the course is there already, that must print nothing."""
     lone = nbformat.read(notebook, as_version=4)
-    index, get = next((index, cell) for index, cell in enumerate(lone.cells) if cell.cell_type == "code")
+    get = publish.course_cell(lone)
+    index = lone.cells.index(get)
     silent = [nbformat.v4.new_code_cell(get.source, execution_count=1) for _ in range(2)]
     lone.cells[index : index + 1] = [get, silent[0]] if first else silent
     nbformat.write(lone, path)
