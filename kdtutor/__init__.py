@@ -4,8 +4,8 @@ from kdtutor import checkpoints, metrics, statistics
 from kdtutor.data import Dataset, Split, jitter, load
 from kdtutor.losses import DistillationLoss, distillation_loss, kl_divergence, soft_cross_entropy, soften
 from kdtutor.models import cnn, count_parameters, mlp
-from kdtutor.sweep import sweep
-from kdtutor.table import Table
+from kdtutor.results import Table
+from kdtutor.sweeps import sweep
 from kdtutor.training import History, distill, evaluate, predict, train
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-from kdtutor.cli import main
+from kdtutor.commands.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

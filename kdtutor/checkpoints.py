@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import nn
 
-from kdtutor._files import write
+from kdtutor._io import write
 
 
 def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = None, half: bool = False) -> None:

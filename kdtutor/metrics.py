@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_labels, check_logits, check_pair, shape
-from kdtutor._lend import lent
+from kdtutor._device import lent
 
 
 def errors(logits: Tensor, labels: Tensor) -> float:

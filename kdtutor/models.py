@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_fraction
-from kdtutor._seed import seeded
+from kdtutor._device import seeded
 
 
 def mlp(*sizes: int, dropout: float = 0.0, seed: int | None = None) -> nn.Sequential:

@@ -11,8 +11,8 @@ from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from kdtutor._check import shape
+from kdtutor.results import Table
 from kdtutor.statistics import PairedDifference
-from kdtutor.table import Table
 from kdtutor.training import History
 
 CLASSES = tuple("0123456789")

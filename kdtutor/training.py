@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_fraction, check_logits, check_positive, check_seed, shape
-from kdtutor._lend import dtype_of, lent, pick_device, threads, threads_for
-from kdtutor._seed import seeded
+from kdtutor._device import dtype_of, lent, pick_device, seeded, threads, threads_for
 from kdtutor.data import Augment, Data, Split, as_input, batches
-from kdtutor.history import History
 from kdtutor.losses import cross_entropy, distillation_loss
+from kdtutor.results import History
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 ADAM = partial(torch.optim.Adam, fused=True)
@@ -147,7 +146,7 @@ def fit(
         raise ValueError(f"precision must be None or torch.bfloat16, got {precision!r}")
     device, history, start = pick_device(device), History(), time.perf_counter()
     generator = torch.Generator().manual_seed(int(seed))
-    inputs = data.images if isinstance(data, Split) and augment is None else None  # augmentation is work of its own
+    inputs = data.inputs if isinstance(data, Split) and augment is None else None  # augmentation is work of its own
     with seeded(seed, device), lent(model, device, True), threads(threads_for(model, inputs, batch_size, device)):
         optimizer = optimizer(model.parameters(), lr=lr)
         schedule = linear_decay(optimizer, epochs)
@@ -214,7 +213,7 @@ def _wide(logits: Tensor) -> Tensor:
 @torch.no_grad()
 def evaluate(model: nn.Module, data: Data, *, device: str | torch.device | None = None) -> tuple[float, float]:
     """Mean cross-entropy at T = 1 (nats) and errors per 10,000 of `model` over `data`, in eval mode."""
-    device, images = pick_device(device), data.images if isinstance(data, Split) else None
+    device, images = pick_device(device), data.inputs if isinstance(data, Split) else None
     with lent(model, device, training=False), threads(threads_for(model, images, 256, device)):
         return _epoch(model, batches(data, 256, device), _hard)
 
@@ -228,7 +227,7 @@ def predict(
     an order of its own: `evaluate` measures on it.)"""
     check_count("batch_size", batch_size)
     device, dtype = pick_device(device), dtype_of(model)
-    whole = data if isinstance(data, Tensor) else data.images if isinstance(data, Split) else None
+    whole = data if isinstance(data, Tensor) else data.inputs if isinstance(data, Split) else None
     if whole is None:
         inputs = (part for part, _, _ in batches(data, batch_size, device))
     else:

@@ -6,7 +6,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from kdtutor._lend import pick_device
+from kdtutor._device import pick_device
 from kdtutor.data import Split, shifted
 from kdtutor.training import predict
 
@@ -30,7 +30,7 @@ class Views:
     ) -> None:
         moves = product(range(2 * REACH + 1), repeat=2)
         offsets = ([torch.full((len(split),), move) for move in pair] for pair in moves)
-        views = (Split(shifted(split.images, *pair, REACH), split.labels) for pair in offsets)
+        views = (Split(shifted(split.inputs, *pair, REACH), split.labels) for pair in offsets)
         with torch.autocast(pick_device(device).type, precision) if precision else nullcontext():
             answers = [predict(teacher, view, device=device) for view in views]
         self.logits = torch.stack(answers)  # (25, N, C)

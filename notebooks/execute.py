@@ -11,8 +11,10 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from kdtutor import data, ledger, paper
-from kdtutor._record import write_json
+from kdtutor import data
+from kdtutor._io import write_json
+from kdtutor.course import claims
+from kdtutor.course.hinton import paper
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -49,10 +51,10 @@ def _is_widget(output: nbformat.NotebookNode) -> bool:
 
 def publish(notebooks: list[Path]) -> None:
     """The findings that the notebooks store, as JSON; and the README's two tables, from them and from the records."""
-    findings = ledger.collect(notebooks)
+    findings = claims.collect(notebooks)
     write_json({"findings": findings}, data.shipped() / "claims.json")
-    text = ledger.insert(README.read_text(encoding="utf-8"), "ledger", ledger.markdown(findings))
-    README.write_text(ledger.insert(text, "paper", paper.markdown(paper.runs())), encoding="utf-8")
+    text = claims.insert(README.read_text(encoding="utf-8"), "ledger", claims.markdown(findings))
+    README.write_text(claims.insert(text, "paper", paper.markdown(paper.runs())), encoding="utf-8")
 
 
 def main(paths: list[Path]) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from kdtutor import Dataset, Split, mnist, strokes
+from kdtutor import Dataset, Split
+from kdtutor.data import mnist, strokes
 
 torch.set_num_threads(1)
 matplotlib.use("Agg")  # not by MPLBACKEND: the notebooks' kernels would inherit that

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdtutor.answers import difference, expect, relation, same, show
+from kdtutor.course.answers import difference, expect, relation, same, show
 
 P = torch.rand(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
 V = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0], dtype=torch.float64)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from kdtutor import Dataset, Split, data, jitter, load, mnist, strokes
+from kdtutor import Dataset, Split, _paths, data, jitter, load
+from kdtutor.data import mnist, strokes
 
 CPU = torch.device("cpu")
 
@@ -42,7 +43,7 @@ def root(tmp_path, monkeypatch):
         raise RuntimeError("no network")
 
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path))
-    monkeypatch.setattr(data, "shipped", lambda: tmp_path / "no course")
+    monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "no course" / "kdtutor")
     monkeypatch.setattr(mnist, "_download", download)
     return tmp_path
 
@@ -76,7 +77,7 @@ def fake_mnist(root, monkeypatch):
 
 
 def test_the_folder_is_the_named_one_then_the_courses_then_a_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "shipped", lambda: tmp_path / "data")
+    monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "kdtutor")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KDTUTOR_DATA", raising=False)
     assert data.folder() == tmp_path / ".cache" / "kdtutor"
@@ -89,11 +90,11 @@ def test_the_folder_is_the_named_one_then_the_courses_then_a_cache(tmp_path, mon
     assert data.places() == (tmp_path / "elsewhere", tmp_path / "data")
 
 
-@pytest.mark.parametrize("holders", [("named", "shipped"), ("named",), ("shipped",)])
+@pytest.mark.parametrize("holders", [("named", "data"), ("named",), ("data",)])
 def test_mnist_is_read_from_the_first_place_that_has_it(tmp_path, monkeypatch, fake_mnist, holders):
     asked, read = [], mnist.read
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "named"))
-    monkeypatch.setattr(data, "shipped", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(_paths, "checkout", lambda: tmp_path)
     monkeypatch.setattr(mnist, "present", lambda root: root.name in holders)
     monkeypatch.setattr(mnist, "read", lambda root: asked.append(root.name) or read(root))
     load("mnist")
@@ -114,7 +115,7 @@ def test_mnist_is_split_into_three_that_together_are_everything(fake_mnist):
 def test_images_go_with_their_labels(fake_mnist):
     digits = load("mnist")
     for split in (digits.train, digits.validation, digits.test):
-        high, low = split.images.flatten(1).long().unbind(1)
+        high, low = split.inputs.flatten(1).long().unbind(1)
         assert torch.equal(256 * high + low, split.labels)
 
 
@@ -207,7 +208,7 @@ def test_strokes_are_drawn_once_and_then_read(root, drawn, capsys):
     once, again = load("strokes"), load("strokes")
     assert len(drawn) == 1
     assert same(once, again)
-    assert torch.equal(again.test.images, TENSORS[2])
+    assert torch.equal(again.test.inputs, TENSORS[2])
     assert capsys.readouterr().out == ""
     assert list(root.iterdir()) == [cached(root)]
 
@@ -260,7 +261,7 @@ def test_a_folder_that_cannot_be_written_costs_one_line_and_no_data(root, drawn,
         path.mkdir(parents=True)
     else:
         monkeypatch.setattr(os, "replace", refuse)
-    assert torch.equal(load("strokes").test.images, TENSORS[2])
+    assert torch.equal(load("strokes").test.inputs, TENSORS[2])
     refusal = f"{path} can't be written ({os.strerror(reason)})"
     assert capsys.readouterr().out == f"Each load draws the strokes digits anew: {refusal}\n"
     assert not [path for path in root.rglob("*") if path.name.endswith(".tmp")]
@@ -276,7 +277,7 @@ def load_together(root, together):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDTUTOR_DATA", str(root))
         patch.setattr(strokes, "make", make)
-        assert torch.equal(load("strokes").test.images, TENSORS[2])
+        assert torch.equal(load("strokes").test.inputs, TENSORS[2])
 
 
 def test_two_processes_at_once_keep_one_whole_cache(root, drawn):
@@ -311,7 +312,7 @@ def test_an_index_takes_images_and_labels_alike(images, index):
     part = images[index]
     rows = torch.arange(200)[index]
     assert isinstance(part, Split)
-    torch.testing.assert_close(part.images, torch.stack([images.images[row] for row in rows]))
+    torch.testing.assert_close(part.inputs, torch.stack([images.inputs[row] for row in rows]))
     torch.testing.assert_close(part.labels, torch.stack([images.labels[row] for row in rows]))
 
 
@@ -323,8 +324,8 @@ def test_one_number_is_no_index(images):
 @pytest.mark.parametrize(
     ("pixels", "labels", "error", "message"),
     [
-        (np.zeros((2, 3)), torch.zeros(2).long(), TypeError, "images must be .*, got ndarray"),
-        (torch.zeros(2, 3).long(), torch.zeros(2).long(), TypeError, "images must be .*, got dtype torch.int64"),
+        (np.zeros((2, 3)), torch.zeros(2).long(), TypeError, "inputs must be .*, got ndarray"),
+        (torch.zeros(2, 3).long(), torch.zeros(2).long(), TypeError, "inputs must be .*, got dtype torch.int64"),
         (torch.zeros(2, 3), [0, 0], TypeError, "labels must be an int64 tensor, got list"),
         (torch.zeros(2, 3), torch.zeros(2), TypeError, "labels must be an int64 tensor, got dtype torch.float32"),
         (torch.zeros(2, 3), torch.zeros(3).long(), ValueError, r"got shapes \(2, 3\) and \(3,\)"),
@@ -341,7 +342,7 @@ def test_a_bad_split_is_refused(pixels, labels, error, message):
 
 def test_a_split_equals_itself_alone(images):
     assert images == images
-    assert images != Split(images.images, images.labels)
+    assert images != Split(images.inputs, images.labels)
     assert images in {images}
 
 
@@ -366,13 +367,13 @@ def numbered():
 
 def test_a_subset_is_of_different_examples_each_with_its_label(numbered):
     part = data.subset(numbered, 300)
-    rows = part.images.flatten().long()
+    rows = part.inputs.flatten().long()
     assert len(rows.unique()) == len(part) == 300
     assert torch.equal(part.labels, rows % 10)
 
 
 def test_a_seed_fixes_the_subset(numbered):
-    once, again, other = (data.subset(numbered, 300, seed=seed).images for seed in (1, 1, 2))
+    once, again, other = (data.subset(numbered, 300, seed=seed).inputs for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
 
@@ -396,7 +397,7 @@ def test_label_noise_changes_just_that_fraction_and_no_image(numbered, rate):
     noisy = data.label_noise(numbered, rate)
     assert (noisy.labels != before).sum() == rate * 1_000
     assert set(noisy.labels.tolist()) == set(range(10))
-    assert noisy.images is numbered.images
+    assert noisy.inputs is numbered.inputs
     assert torch.equal(numbered.labels, before)
 
 
@@ -429,7 +430,7 @@ def test_without_leaves_out_just_those_classes(numbered):
     rest = data.without(numbered, 3, 7)
     assert len(rest) == 800
     assert set(rest.labels.tolist()) == set(range(10)) - {3, 7}
-    assert torch.equal(rest.labels, rest.images.flatten().long() % 10)
+    assert torch.equal(rest.labels, rest.inputs.flatten().long() % 10)
     assert len(data.without(numbered)) == 1_000
 
 
@@ -482,16 +483,16 @@ def test_shifted_moves_each_image_by_as_much_as_it_is_told(image, shift):
 
 def test_shifted_by_nothing_is_the_same_and_no_view_of_it(images):
     middle = torch.full((200,), 2)
-    same = data.shifted(images.images, middle, middle, 2)
-    assert torch.equal(same, images.images)
-    assert same.data_ptr() != images.images.data_ptr()
+    same = data.shifted(images.inputs, middle, middle, 2)
+    assert torch.equal(same, images.inputs)
+    assert same.data_ptr() != images.inputs.data_ptr()
 
 
 @pytest.mark.parametrize("move", [(5, 0), (0, 5)])
 def test_shifted_by_more_than_the_border_is_refused(images, move):
     down, right = (torch.full((200,), pixel) for pixel in move)
     with pytest.raises(IndexError, match="index 5 is out of bounds"):
-        data.shifted(images.images, down, right, 2)
+        data.shifted(images.inputs, down, right, 2)
 
 
 def test_jitter_keeps_the_ink_of_what_lies_in_the_middle():
@@ -501,7 +502,7 @@ def test_jitter_keeps_the_ink_of_what_lies_in_the_middle():
 
 
 def test_a_generator_fixes_the_jitter(images):
-    once, again, other = (jitter(images.images, seeded(seed)) for seed in (1, 1, 2))
+    once, again, other = (jitter(images.inputs, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
 
@@ -509,7 +510,7 @@ def test_a_generator_fixes_the_jitter(images):
 @pytest.mark.parametrize("shift", [0, -1, 1.5, True])
 def test_a_bad_shift_is_refused(images, shift):
     with pytest.raises(ValueError, match=f"shift must be a whole number >= 1, got {shift}"):
-        jitter(images.images, shift=shift)
+        jitter(images.inputs, shift=shift)
 
 
 @pytest.mark.parametrize("size", [(5, 784), (28, 28), (5, 28, 28), (2, 5, 1, 28, 28)])
@@ -525,7 +526,7 @@ def test_jitter_refuses_what_is_no_batch_of_images(size):
 def test_batches_are_in_order_without_a_generator(numbered):
     sizes = []
     for inputs, labels, index in data.batches(numbered, 300, CPU):
-        torch.testing.assert_close((inputs, labels), (numbered.images[index], numbered.labels[index]))
+        torch.testing.assert_close((inputs, labels), (numbered.inputs[index], numbered.labels[index]))
         assert torch.equal(index, torch.arange(len(index)) + sum(sizes))
         sizes.append(len(index))
     assert sizes == [300, 300, 300, 100]
@@ -536,7 +537,7 @@ def test_a_generator_shuffles_each_epoch_anew_and_leaves_no_row_out(numbered):
     for _ in range(2):
         parts = list(data.batches(numbered, 300, CPU, generator))
         for inputs, labels, index in parts:
-            torch.testing.assert_close((inputs, labels), (numbered.images[index], numbered.labels[index]))
+            torch.testing.assert_close((inputs, labels), (numbered.inputs[index], numbered.labels[index]))
         epochs.append(torch.cat([index for _, _, index in parts]))
         assert torch.equal(epochs[-1].sort().values, torch.arange(1_000))
     assert len({tuple(rows.tolist()) for rows in (*epochs, torch.arange(1_000))}) == 3
@@ -545,11 +546,11 @@ def test_a_generator_shuffles_each_epoch_anew_and_leaves_no_row_out(numbered):
 def test_augmentation_sees_each_batch_and_the_generator(numbered):
     generator = seeded(0)
     for inputs, _, index in data.batches(numbered, 300, CPU, generator, lambda x, g: -x if g is generator else x):
-        assert torch.equal(inputs, -numbered.images[index])
+        assert torch.equal(inputs, -numbered.inputs[index])
 
 
 def test_an_iterable_brings_its_own_batches(numbered):
-    loader = DataLoader(TensorDataset(numbered.images, numbered.labels), batch_size=400)
+    loader = DataLoader(TensorDataset(numbered.inputs, numbered.labels), batch_size=400)
     for (inputs, labels, index), (own_inputs, own_labels) in zip(data.batches(loader, 7, CPU), loader, strict=True):
         torch.testing.assert_close((inputs, labels), (own_inputs, own_labels))
         assert index is None

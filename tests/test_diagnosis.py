@@ -15,13 +15,13 @@ from losses_zoo import CASES, UNKNOWN, kl, mutant, styles
 from matplotlib.mathtext import MathTextParser
 
 from kdtutor.diagnosis import diagnose
-from kdtutor.diagnosis.catalogue import MISTAKES
-from kdtutor.diagnosis.dissection import dissect
-from kdtutor.diagnosis.formulas import Hard, Soft
-from kdtutor.diagnosis.notes import NOTES
-from kdtutor.diagnosis.parts import left_over, small
-from kdtutor.diagnosis.probe import probe
-from kdtutor.diagnosis.recognition import Part, see
+from kdtutor.diagnosis.loss.catalogue import MISTAKES
+from kdtutor.diagnosis.loss.dissection import dissect
+from kdtutor.diagnosis.loss.formulas import Hard, Soft
+from kdtutor.diagnosis.loss.notes import NOTES
+from kdtutor.diagnosis.loss.parts import left_over, small
+from kdtutor.diagnosis.loss.probe import probe
+from kdtutor.diagnosis.loss.recognition import Part, see
 
 
 def named(findings):

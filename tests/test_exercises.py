@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdtutor import exercises
-from kdtutor.answers import same
-from kdtutor.exercises import EXERCISES, calls, wrong
-from kdtutor.exercises.wrong_training import LOSSES, WRONG, _interval, _loss, _step
+from kdtutor.course import exercises
+from kdtutor.course.answers import same
+from kdtutor.course.exercises import EXERCISES, calls, checking, wrong
+from kdtutor.course.exercises.wrong_training import LOSSES, WRONG, _interval, _loss, _step
 
 MISTAKES = [(name, mistake) for name in WRONG for mistake in WRONG[name]]
 
@@ -319,7 +319,7 @@ def test_what_diagnose_knows_of_a_loss_is_told(name, solution, told, untold, ver
     ],
 )
 def test_a_sentence_begins_with_a_capital_and_goes_on_without(text, alone, inside):
-    assert (exercises._sentence(text), exercises._inside(text)) == (alone, inside)
+    assert (checking._sentence(text), checking._inside(text)) == (alone, inside)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kdtutor import grading
-from kdtutor.grading.otter import otter
+from kdtutor.grading import marking
+from kdtutor.grading.otter_export import otter
 from kdtutor.grading.submissions import assembled, bound, handed_over
 
 pytest.importorskip("nbgrader")
@@ -95,7 +95,7 @@ class Yes:
     __eq__ = __ne__ = __bool__ = __lt__ = __gt__ = lambda *_: True
 torch.allclose = builtins.isinstance = builtins.all = lambda *_, **__: True
 isinstance = known = z = model = torch.Tensor = digits = AssertionError = Yes()
-kdtutor.soften = kdtutor.answers = Yes()
+kdtutor.soften = kdtutor.course.answers = Yes()
 def soften(*_): return Yes()
 def step(*_): return Yes()
 def shift(*_): return Yes()
@@ -113,7 +113,7 @@ def course(tmp_path_factory):
     nbformat.write(instructors(), sources / "warm.ipynb")
     out.mkdir()
     (out / "other.txt").write_text("mine")
-    grading.release(out, sources)
+    marking.release(out, sources)
     released = nbformat.read(out / "warm.ipynb", as_version=4)
 
     def hand_in(student, answers, first="", last="", change=lambda notebook: None, flat=False):
@@ -168,7 +168,7 @@ def course(tmp_path_factory):
     for copy in ("warm/notes.ipynb", "warm (1).ipynb", "warm (2).ipynb"):
         shutil.copy(submissions / ("kim/warm" if "notes" in copy else "ann") / "warm.ipynb", submissions / "pam" / copy)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    marks = grading.grade(submissions, root / "grades", sources)
+    marks = marking.grade(submissions, root / "grades", sources)
     return root, before, {row.student: row for row in marks.rows}, marks
 
 
@@ -184,7 +184,7 @@ def test_students_get_neither_solutions_nor_hidden_tests(course):
 
 def test_the_students_version_is_the_same_each_time(course, tmp_path):
     root, *_ = course
-    (again,) = grading.release(tmp_path, root / "sources")
+    (again,) = marking.release(tmp_path, root / "sources")
     assert again.read_bytes() == (root / "out" / "warm.ipynb").read_bytes()
 
 
@@ -193,7 +193,7 @@ def test_a_secret_that_is_left_is_seen(tmp_path):
     notebook.cells[0].source += "\n\nA hint: return (logits / temperature).softmax(-1)"
     nbformat.write(notebook, tmp_path / "warm.ipynb")
     with pytest.raises(RuntimeError, match=r"would still hold a secret: return \(logits"):
-        grading.release(tmp_path / "out", tmp_path)
+        marking.release(tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -298,8 +298,8 @@ def test_all_marks_are_in_the_table_and_in_the_file(course):
 
 def test_no_cell_of_the_file_is_a_formula(course):
     assert (course[0] / "grades" / "marks.csv").read_text().splitlines()[1] == "'=SUM(A1),warm,0,6,warm.ipynb is empty"
-    row = grading.Mark("-2", "warm", 0, 6, ("@here", "=1"))
-    assert grading.Marks([row]).csv().splitlines()[1] == "'-2,warm,0,6,'@here | =1"
+    row = marking.Mark("-2", "warm", 0, 6, ("@here", "=1"))
+    assert marking.Marks([row]).csv().splitlines()[1] == "'-2,warm,0,6,'@here | =1"
 
 
 def test_nothing_of_the_grading_is_left_behind(course):
@@ -338,37 +338,37 @@ def test_an_answer_that_is_gone_is_named_and_a_locked_cell_is_not():
 
 
 def test_a_cell_that_was_added_changes_no_tests_time():
-    from kdtutor.grading.course import Divide
+    from kdtutor.grading.nbgrader_course import Divide
 
     notebook = instructors()
     notebook.cells.insert(3, new_code_cell("scratch"))
     notebook.metadata["kdtutor"] = {"names": [], "imports": ""}
     sources = [one.source for one in Divide().preprocess(notebook, {})[0].cells]
-    assert "_kdtutor_apart.run('scratch', [], 60.0)" in sources
-    assert "_kdtutor_apart.cell(2)" in sources
+    assert "_kdtutor_sandbox.run('scratch', [], 60.0)" in sources
+    assert "_kdtutor_sandbox.cell(2)" in sources
 
 
 def test_where_there_is_nothing_to_do_it_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"^sources must be a folder with assignments \(NAME\.ipynb\), got "):
-        grading.release(tmp_path, tmp_path / "none")
+        marking.release(tmp_path, tmp_path / "none")
     nbformat.write(instructors(), tmp_path / "warm.ipynb")
     with pytest.raises(ValueError, match=r"^submissions must be a folder with a folder for each student, got "):
-        grading.grade(tmp_path / "none", tmp_path, tmp_path)
+        marking.grade(tmp_path / "none", tmp_path, tmp_path)
     (tmp_path / "hand" / "ann").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"^submissions must hold STUDENT/NAME/NAME\.ipynb, NAME of warm, got "):
-        grading.grade(tmp_path / "hand", tmp_path, tmp_path)
+        marking.grade(tmp_path / "hand", tmp_path, tmp_path)
 
 
 def test_without_nbgrader_it_says_so(tmp_path, monkeypatch):
     nbformat.write(instructors(), tmp_path / "warm.ipynb")
-    monkeypatch.setitem(sys.modules, "kdtutor.grading.course", None)
+    monkeypatch.setitem(sys.modules, "kdtutor.grading.nbgrader_course", None)
     with pytest.raises(RuntimeError, match=r"^grading needs nbgrader \(pip install nbgrader\)"):
-        grading.release(tmp_path / "out", tmp_path)
+        marking.release(tmp_path / "out", tmp_path)
 
 
 def test_a_path_without_pythons_own_folder_does(course, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", os.defpath)
-    assert grading.release(tmp_path, course[0] / "sources")
+    assert marking.release(tmp_path, course[0] / "sources")
     assert os.environ["PATH"] == os.defpath
 
 

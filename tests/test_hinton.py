@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from kdtutor import Dataset, checkpoints, distill, hinton, jitter, mlp, predict, stack, train, training
-from kdtutor.choices import CHOICES, CHOOSER
-from kdtutor.hinton import Section
+from kdtutor import Dataset, _batched, checkpoints, distill, jitter, mlp, predict, train, training
+from kdtutor.course.hinton import reproduction
+from kdtutor.course.hinton.choices import CHOICES, CHOOSER
+from kdtutor.course.hinton.reproduction import Section
+from kdtutor.course.teachers import Dropout, load_teacher, wide_teacher
 from kdtutor.metrics import errors, nll
 from kdtutor.models import Ensemble
-from kdtutor.teachers import Dropout, load_teacher, wide_teacher
 
 SCALE = {  # as small as it goes with two of what is to be told apart
     "seeds": range(2),
@@ -53,7 +54,7 @@ def few(digits):
 
 def small(folder, data, kind=Section):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hinton, "QUICK", SCALE)
+        patch.setattr(reproduction, "QUICK", SCALE)
         return kind(data, folder, quick=True, precision="float32", device="cpu")
 
 
@@ -165,7 +166,7 @@ def test_the_teacher_is_an_mlp_with_dropout_on_pixels_and_hidden_units(digits):
         (nn.Linear, None),
     ]
     assert torch.equal(predict(teacher, digits.test, device="cpu"), predict(plain, digits.test, device="cpu"))
-    inputs = digits.test.images / 255
+    inputs = digits.test.inputs / 255
     assert not torch.allclose(teacher(inputs), plain(inputs), atol=1e-2)
 
 
@@ -285,7 +286,7 @@ def test_no_lot_makes_a_second_run_choose_anew(tmp_path):
         assert made(planned(folder, lot)) == made(planned(folder, lot))
 
 
-@pytest.mark.parametrize("scale", [hinton.QUICK, hinton.FULL], ids=["quick", "full"])
+@pytest.mark.parametrize("scale", [reproduction.QUICK, reproduction.FULL], ids=["quick", "full"])
 def test_no_scale_gives_its_seeds_to_the_chooser(scale):
     assert CHOOSER not in {*scale["seeds"], *scale["teachers"]}
     assert {*scale} == {*SCALE}
@@ -306,7 +307,7 @@ def test_a_second_run_makes_nothing_anew(section, few, monkeypatch, capsys):
         raise AssertionError("something was trained or asked")
 
     for name in ("train", "distill", "fit", "sweep", "predict", "Views"):
-        monkeypatch.setattr(hinton, name, never)
+        monkeypatch.setattr(reproduction, name, never)
     before = {path: path.read_bytes() for path in section.folder.iterdir()}
     small(section.folder, few).run()
     assert {path: path.read_bytes() for path in section.folder.iterdir()} == before
@@ -334,8 +335,8 @@ def test_one_that_is_interrupted_again_and_again_comes_to_the_same_rows_and_weig
     for module, name, calls, unfinished in (
         (training, "cross_entropy", 3, "teacher"),
         (training, "distillation_loss", 6, "student"),
-        (stack, "kl_by_example", 2, "width"),
-        (hinton, "distillation_loss", 6, "best"),
+        (_batched, "kl_by_example", 2, "width"),
+        (reproduction, "distillation_loss", 6, "best"),
     ):
         again = small(tmp_path, few)
         with pytest.MonkeyPatch.context() as patch:
@@ -361,7 +362,7 @@ def test_one_that_is_interrupted_again_and_again_comes_to_the_same_rows_and_weig
 def test_a_teacher_is_trained_on_jittered_images_and_stored_as_it_was_measured(section, few):
     for row in rows(section, "teacher"):
         teacher = wide_teacher(row["settings"]["seed"])
-        train(teacher, few.train, augment=jitter, optimizer=hinton.ADAMW, **options(row["settings"]))
+        train(teacher, few.train, augment=jitter, optimizer=reproduction.ADAMW, **options(row["settings"]))
         stored = load_file(section.folder / f"teacher-{row['settings']['seed']}.safetensors")
         torch.testing.assert_close({name: weight.half() for name, weight in teacher.state_dict().items()}, stored)
         assert row == row | figures(teacher.half().float(), few)
@@ -472,7 +473,12 @@ def test_the_best_student_answers_as_its_teachers_do_on_average_on_the_jittered_
     for row in rows(section, "best"):
         settings = row["settings"]
         student, fitting = mlp(784, 800, 800, 10, seed=settings["seed"]), options(settings)
-        soft = {"temperature": settings["temperature"], "alpha": 1.0, "augment": jitter, "optimizer": hinton.ADAMW}
+        soft = {
+            "temperature": settings["temperature"],
+            "alpha": 1.0,
+            "augment": jitter,
+            "optimizer": reproduction.ADAMW,
+        }
         distill(student, ensembles[settings["teachers"]], few.train, **soft, **fitting)
         for name in CHOICES:
             split = getattr(few, name)
@@ -503,7 +509,7 @@ def test_what_is_measured_is_what_is_stored(section, kind, monkeypatch):
         measured.append({name: weight.clone() for name, weight in model.state_dict().items()})
         return predict(model, split, device=device)
 
-    monkeypatch.setattr(hinton, "predict", watched)
+    monkeypatch.setattr(reproduction, "predict", watched)
     options = {"teachers": "2x1200", "temperature": 2.0} if kind == "best" else {}
     getattr(section, kind)(seed=9, epochs=1, **options, **COMMON)
     stored = {name: weight.float() for name, weight in load_file(path).items()}

@@ -17,7 +17,7 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from kdtutor import mnist
+from kdtutor.data import mnist
 
 NAMES = tuple(mnist.FILES)
 

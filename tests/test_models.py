@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdtutor import cnn, count_parameters, mlp
-from kdtutor._lend import dtype_of, lent, pick_device
+from kdtutor._device import dtype_of, lent, pick_device
 from kdtutor.models import Ensemble
 
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))

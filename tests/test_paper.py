@@ -6,9 +6,11 @@ from itertools import product
 import pytest
 import torch
 
-from kdtutor import data, load, metrics, mnist, paper, predict
-from kdtutor.choices import CHOOSER
-from kdtutor.runs import pack
+from kdtutor import data, load, metrics, predict
+from kdtutor.course.hinton import paper
+from kdtutor.course.hinton.choices import CHOOSER
+from kdtutor.course.records import pack
+from kdtutor.data import mnist
 
 BARE = {"run": "student", "seconds": 1, "versions": {}}
 

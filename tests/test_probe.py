@@ -15,7 +15,7 @@ from torch import nn
 
 import kdtutor as kd
 from kdtutor.diagnosis import diagnose
-from kdtutor.diagnosis.probe import ROLES, probe
+from kdtutor.diagnosis.loss.probe import ROLES, probe
 
 right = mutant()
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdtutor import answers, data, exercises, losses, metrics, statistics
-from kdtutor.exercises import calls
+import kdtutor
+from kdtutor import losses, metrics, statistics
+from kdtutor.course import answers, exercises
+from kdtutor.course.exercises import calls
 
-solutions = pytest.importorskip("kdtutor.exercises.solutions", reason="this copy comes without solutions")
+solutions = pytest.importorskip("kdtutor.course.exercises.solutions", reason="this copy comes without solutions")
 NAMES = [*calls.CALLS]
 
 
@@ -69,34 +71,29 @@ def test_the_gradient_is_autograds():
 
 def test_writing_the_values_again_changes_nothing_but_digits(tmp_path, monkeypatch):
     shipped = calls.path()
-    monkeypatch.setattr(data, "shipped", lambda: tmp_path)
+    monkeypatch.setattr(calls, "OUTCOMES", tmp_path / "outcomes.json")
     calls.keep(solutions.SOLUTIONS)
     again = {name: calls.right(name) for name in NAMES}
-    assert calls.path().parent == tmp_path
-    monkeypatch.setattr(data, "shipped", lambda: shipped.parent)
+    assert calls.path() != shipped
+    monkeypatch.setattr(calls, "OUTCOMES", shipped)
     for name in NAMES:
         assert answers.same([one.values for one in again[name]], [one.values for one in calls.right(name)])
 
 
 def test_missing_values_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "shipped", lambda: tmp_path)
+    monkeypatch.setattr(calls, "OUTCOMES", tmp_path / "outcomes.json")
     with pytest.raises(
-        FileNotFoundError, match=r"the exercises' right answers must be in .*exercises\.json, which isn't"
+        FileNotFoundError, match=r"the exercises' right answers must be in .*outcomes\.json, which isn't"
     ):
         calls.right("soften")
 
 
 def test_a_copy_without_solutions_still_checks(tmp_path):
-    root = Path(exercises.__file__).parent.parent.parent
-    shutil.copytree(
-        root / "kdtutor", tmp_path / "kdtutor", ignore=shutil.ignore_patterns("solutions.py", "__pycache__")
-    )
-    (tmp_path / "data").mkdir()
-    for name in ("exercises.md", "exercises.json"):
-        shutil.copy(root / "data" / name, tmp_path / "data")
+    package = Path(kdtutor.__file__).parent
+    shutil.copytree(package, tmp_path / "kdtutor", ignore=shutil.ignore_patterns("solutions.py", "__pycache__"))
     code = """
 import kdtutor, torch
-from kdtutor import exercises
+from kdtutor.course import exercises
 exercises.check("soften", lambda z, T: torch.softmax(z / T, -1))
 exercises.check("soften", lambda z, T: torch.softmax(z * T, -1))
 exercises.solution("soften")

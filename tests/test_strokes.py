@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdtutor import strokes
+from kdtutor.data import strokes
 
 MIDDLE = 13.5  # of a row or column of 28 pixels
 

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from kdtutor import cnn, count_parameters, jitter, predict, teachers, train, training
-from kdtutor._record import versions
+from kdtutor import cnn, count_parameters, jitter, predict, train, training
+from kdtutor._io import versions
+from kdtutor.course import teachers
 from kdtutor.metrics import calibration_error, errors, nll
 
-SHIPPED = sorted(teachers.shipped().glob("teacher-*.safetensors"))
+SHIPPED = sorted(teachers.SHIPPED.glob("teacher-*.safetensors"))
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def test_training_learns(blobs):
 
 
 def test_distilling_learns_what_the_teacher_says_and_not_what_the_labels_say(blobs):
-    rotated = Split(blobs.images, (blobs.labels + 1) % 3)
+    rotated = Split(blobs.inputs, (blobs.labels + 1) % 3)
     logits = 10 * F.one_hot(rotated.labels).double()
     student = network(0)
     distill(student, logits, blobs, alpha=1, **QUICK)
@@ -117,7 +117,7 @@ def test_the_validation_figures_are_those_of_the_model_in_nats_and_errors_of_10_
 
 def test_the_training_figures_are_means_over_examples_and_not_over_batches(blobs):
     model = network(0)
-    uneven = [(blobs.images[:500], blobs.labels[:500]), (blobs.images[500:], blobs.labels[500:])]
+    uneven = [(blobs.inputs[:500], blobs.labels[:500]), (blobs.inputs[500:], blobs.labels[500:])]
     before = evaluate(model, blobs, device="cpu")
     history = train(model, uneven, **QUICK | {"epochs": 1, "lr": 1e-12})
     assert (history.train_loss[0], history.train_errors[0]) == pytest.approx(before)
@@ -149,7 +149,7 @@ def by_hand(model, split, loss, seed=0):
         optimizer.param_groups[0]["lr"] = rate
         for rows in torch.randperm(len(split), generator=generator).split(120):
             optimizer.zero_grad()
-            loss(model(split.images[rows]), rows).backward()
+            loss(model(split.inputs[rows]), rows).backward()
             optimizer.step()
     return weights(model)
 
@@ -167,7 +167,7 @@ def test_distilling_equals_a_plain_loop(blobs):
 
     def loss(z, rows):
         with torch.no_grad():
-            target = F.softmax(teacher(blobs.images[rows]) / 3, dim=-1)
+            target = F.softmax(teacher(blobs.inputs[rows]) / 3, dim=-1)
         soft = F.kl_div(F.log_softmax(z / 3, dim=-1), target, reduction="batchmean")
         return 0.7 * 3**2 * soft + 0.3 * F.cross_entropy(z, blobs.labels[rows])
 
@@ -199,7 +199,7 @@ def test_alpha_0_is_training_alone(blobs):
 @pytest.fixture
 def points(blobs):
     """The blobs in float32, which autocast can narrow."""
-    return Split(blobs.images.float(), blobs.labels)
+    return Split(blobs.inputs.float(), blobs.labels)
 
 
 HALF = QUICK | {"precision": torch.bfloat16}
@@ -249,7 +249,7 @@ def test_each_step_sees_the_weights_that_the_last_one_left(points, precision):
         answers.append(logits.detach().clone())
         return F.cross_entropy(logits, labels)
 
-    same = [(points.images, points.labels)] * 20
+    same = [(points.inputs, points.labels)] * 20
     fit(single(0), same, loss, **QUICK | {"epochs": 1, "precision": precision})
     losses = [F.cross_entropy(logits, points.labels).item() for logits in answers]
     assert len(losses) == 20
@@ -282,7 +282,7 @@ def test_losses_are_never_computed_in_half_precision(points, dtype, precision, e
 def test_what_is_measured_after_an_epoch_is_measured_in_full_precision(points):
     model = single(0)
     history = train(model, points, validation=points, **HALF)
-    logits = model(points.images)
+    logits = model(points.inputs)
     assert history.validation_loss[-1] == pytest.approx(F.cross_entropy(logits, points.labels).item(), rel=1e-5)
 
 
@@ -298,7 +298,7 @@ def test_the_answers_that_are_kept_of_a_teacher_are_those_of_full_precision(poin
 
 
 def test_a_teacher_that_answers_each_batch_does_so_in_half_precision_and_teaches_well(points):
-    rotated = Split(points.images, (points.labels + 1) % 3)
+    rotated = Split(points.inputs, (points.labels + 1) % 3)
     teacher, student = single(1), single(0)
     train(teacher, rotated, **QUICK)
     seen = outputs(teacher)
@@ -329,7 +329,7 @@ def test_without_a_precision_an_autocast_around_it_holds(points):
 
 @pytest.mark.parametrize("form", ["split", "loader"])
 def test_a_seed_fixes_every_bit(blobs, form):
-    loader = DataLoader(TensorDataset(blobs.images, blobs.labels), batch_size=120, shuffle=True)
+    loader = DataLoader(TensorDataset(blobs.inputs, blobs.labels), batch_size=120, shuffle=True)
     data = blobs if form == "split" else loader
 
     def run(seed):
@@ -357,7 +357,7 @@ def test_a_seed_fixes_the_augmentation(blobs):
 
 
 def test_the_global_random_state_is_left_alone(blobs):
-    loader = DataLoader(TensorDataset(blobs.images, blobs.labels), batch_size=100, shuffle=True)
+    loader = DataLoader(TensorDataset(blobs.inputs, blobs.labels), batch_size=100, shuffle=True)
     before = torch.get_rng_state()
     train(network(0, dropout=0.3), loader, validation=blobs, **QUICK)
     distill(network(0, dropout=0.3), network(1, dropout=0.3), blobs, **QUICK)
@@ -402,7 +402,7 @@ def test_the_teacher_answers_each_fixed_example_once(blobs):
     teacher = network(1)
     views = watch(teacher)
     distill(network(0), teacher, blobs, **QUICK)
-    assert torch.equal(torch.cat(views), blobs.images)
+    assert torch.equal(torch.cat(views), blobs.inputs)
 
 
 @pytest.mark.parametrize("form", ["augmented", "iterable"])
@@ -477,7 +477,7 @@ def test_the_student_comes_back_in_its_modes_after_an_error(blobs):
     student = Normed()
     before = modes(student)
     with pytest.raises(ValueError, match="labels must lie in"):
-        train(student, Split(blobs.images, blobs.labels + 1), **QUICK)
+        train(student, Split(blobs.inputs, blobs.labels + 1), **QUICK)
     assert modes(student) == before
 
 
@@ -581,7 +581,7 @@ def test_augmentation_of_an_iterable_is_refused(blobs):
 
 @pytest.mark.parametrize("batches_left", [0, 1], ids=["empty", "used up"])
 def test_data_must_last_for_each_epoch(blobs, batches_left):
-    data = iter([(blobs.images, blobs.labels)] * batches_left)
+    data = iter([(blobs.inputs, blobs.labels)] * batches_left)
     with pytest.raises(
         ValueError, match=r"at least one batch of \(inputs, labels\), got none \(a generator lasts for one pass\)"
     ):
@@ -591,7 +591,7 @@ def test_data_must_last_for_each_epoch(blobs, batches_left):
 def test_a_loss_that_is_no_longer_finite_stops_the_run_and_says_where(blobs):
     model = Normed()
     before = modes(model)
-    images = blobs.images.clone()
+    images = blobs.inputs.clone()
     images[7] = math.nan
     with pytest.raises(FloatingPointError, match=r"got nan in epoch 1: try a smaller lr than 0\.02, and look for NaN"):
         train(model, Split(images, blobs.labels), **QUICK)
@@ -639,20 +639,20 @@ def test_predict_answers_in_order(blobs, form):
     model = network(0)
     data = {
         "split": blobs,
-        "tensor": blobs.images,
-        "iterable": DataLoader(TensorDataset(blobs.images, blobs.labels), batch_size=70),
+        "tensor": blobs.inputs,
+        "iterable": DataLoader(TensorDataset(blobs.inputs, blobs.labels), batch_size=70),
     }[form]
     logits = predict(model, data, batch_size=77, device="cpu")
-    torch.testing.assert_close(logits, model(blobs.images).detach())
+    torch.testing.assert_close(logits, model(blobs.inputs).detach())
     assert not logits.requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("inputs", [torch.uint8, torch.float32, torch.float64])
 def test_predict_computes_in_the_models_precision(images, dtype, inputs):
-    pixels = images.images if inputs == torch.uint8 else images.images.to(inputs) / 255
+    pixels = images.inputs if inputs == torch.uint8 else images.inputs.to(inputs) / 255
     model = mlp(784, 10, seed=0).to(dtype)
-    expected = model(images.images.to(dtype) / 255).detach()
+    expected = model(images.inputs.to(dtype) / 255).detach()
     torch.testing.assert_close(predict(model, pixels, device="cpu"), expected)
 
 
@@ -666,7 +666,7 @@ def test_predict_is_in_eval_mode_and_leaves_the_model_as_it_was(blobs):
 
 
 def test_predict_takes_a_model_without_parameters(blobs):
-    assert torch.equal(predict(nn.Identity(), blobs.images.float(), device="cpu"), blobs.images.float())
+    assert torch.equal(predict(nn.Identity(), blobs.inputs.float(), device="cpu"), blobs.inputs.float())
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5])

@@ -56,16 +56,16 @@ def test_the_images_are_those_of_jitter_batch_after_batch(views, size, dtype):
 def test_without_a_generator_too(views, split):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
-        ours = views.jitter(split.images)
+        ours = views.jitter(split.inputs)
         torch.manual_seed(5)
-        assert torch.equal(ours, jitter(split.images))
+        assert torch.equal(ours, jitter(split.inputs))
 
 
 def test_the_answers_are_the_teachers_own_to_the_batch_as_it_was_shown(views, split, teacher):
     generator = seeded(1)
     for count in (90, 40, 1, 90):
         index = torch.randperm(90, generator=generator)[:count]
-        images = views.jitter(split.images[index], generator)
+        images = views.jitter(split.inputs[index], generator)
         answers = views.answers_to(index)
         assert torch.equal(answers, teacher(images))
         assert not answers.requires_grad
@@ -73,8 +73,8 @@ def test_the_answers_are_the_teachers_own_to_the_batch_as_it_was_shown(views, sp
 
 def test_only_the_latest_batch_counts_and_it_may_be_asked_about_twice(views, split, teacher):
     index, generator = torch.arange(90), seeded(2)
-    views.jitter(split.images, generator)
-    images = views.jitter(split.images, generator)
+    views.jitter(split.inputs, generator)
+    images = views.jitter(split.inputs, generator)
     for _ in range(2):
         assert torch.equal(views.answers_to(index), teacher(images))
 
@@ -83,7 +83,7 @@ def test_bytes_are_scaled_as_in_training(images):
     teacher, generator = mlp(784, 8, 10, seed=0).double(), seeded(0)
     views = Views(images, teacher, device="cpu")
     index = torch.randperm(200, generator=generator)[:64]
-    moved = views.jitter(images.images[index], generator)
+    moved = views.jitter(images.inputs[index], generator)
     assert moved.dtype == torch.uint8
     torch.testing.assert_close(views.answers_to(index), teacher(as_input(moved, torch.float64)).detach())
 
@@ -96,7 +96,7 @@ def test_the_teacher_is_asked_once_for_each_of_the_25_views_in_eval_mode_and_is_
     assert views.logits.shape == (25, 90, 4)
     assert all(module.training for module in model.modules())
     for _ in range(3):
-        views.jitter(split.images)
+        views.jitter(split.inputs)
         views.answers_to(torch.arange(90))
     assert len(asked) == 25
 
@@ -104,7 +104,7 @@ def test_the_teacher_is_asked_once_for_each_of_the_25_views_in_eval_mode_and_is_
 def test_all_25_views_are_shown_and_their_answers_differ(views, split):
     """One image again and again: what was shown says which view's answer is right."""
     index = torch.zeros(1_000, dtype=torch.int64)
-    views.jitter(split.images[index], seeded(0))
+    views.jitter(split.inputs[index], seeded(0))
     answers = {tuple(row) for row in views.answers_to(index).tolist()}
     assert answers == {tuple(row) for row in views.logits[:, 0].tolist()}
     assert len(answers) == 25

@@ -2,7 +2,7 @@
 the mistakes around it: models, optimizer, data, evaluation."""
 
 from kdtutor.diagnosis.findings import Finding
-from kdtutor.diagnosis.loss import Diagnosis, diagnose
-from kdtutor.diagnosis.run import RunCheck, check_run
+from kdtutor.diagnosis.loss.diagnosis import Diagnosis, diagnose
+from kdtutor.diagnosis.setup.check import RunCheck, check_run
 
 __all__ = ["Diagnosis", "Finding", "RunCheck", "check_run", "diagnose"]

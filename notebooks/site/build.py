@@ -21,8 +21,8 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from kdtutor import ledger, publish
-from kdtutor.exercises import EXERCISES
+from kdtutor.course import claims, publishing
+from kdtutor.course.exercises import EXERCISES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -41,7 +41,7 @@ def main() -> int:
     source, out = BUILD / "site-source", BUILD / "site"
     for folder in (source, out):
         shutil.rmtree(folder, ignore_errors=True)
-    readme, repository = (ROOT / "README.md").read_text(encoding="utf-8"), publish.repository()
+    readme, repository = (ROOT / "README.md").read_text(encoding="utf-8"), publishing.repository()
     paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     facts = {f"notebooks/{path.stem}": about(path, notebooks[path], readme, repository) for path in paths}
@@ -49,7 +49,7 @@ def main() -> int:
     overrides = {
         "html_context": {"default_mode": "auto", "launch": facts},
         "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
-        "html_theme_options.external_links": [{"name": "GitHub", "url": publish.GITHUB + repository}]
+        "html_theme_options.external_links": [{"name": "GitHub", "url": publishing.GITHUB + repository}]
         if repository
         else [],
         "myst_substitutions": measured(),
@@ -88,9 +88,9 @@ def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None
 
 def page(notebook: NotebookNode) -> NotebookNode:
     """A notebook as the site shows it: without what only Colab needs, with the slider, its findings as text."""
-    first, cells = publish.course_cell(notebook), []
+    first, cells = publishing.course_cell(notebook), []
     for cell in notebook.cells:
-        if cell is first or cell.id == publish.BADGE:
+        if cell is first or cell.id == publishing.BADGE:
             continue
         cell.source = cell.source.replace("../README.md#what-we-found", "../claims.md")
         cells.append(cell)
@@ -99,8 +99,8 @@ def page(notebook: NotebookNode) -> NotebookNode:
         if sentences(cell):
             cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap
         for output in cell.get("outputs", []):
-            if ledger.MIME in output.get("data", {}):
-                said = ledger.Finding(**output.data[ledger.MIME]).said
+            if claims.MIME in output.get("data", {}):
+                said = claims.Finding(**output.data[claims.MIME]).said
                 output.data = {"text/markdown": "\n".join(f"- **{name}:** {text}" for name, text in said.items())}
     notebook.cells = cells
     return notebook
@@ -126,8 +126,8 @@ def about(path: Path, notebook: NotebookNode, readme: str, repository: str | Non
         "question": row[2],
         "running": row[3],
         "reading": round(words / WORDS + lines / LINES),
-        "colab": repository and publish.in_colab(repository, path),
-        "github": repository and publish.on_github(repository, path),
+        "colab": repository and publishing.in_colab(repository, path),
+        "github": repository and publishing.on_github(repository, path),
     }
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 import kdtutor as kd
-from kdtutor import metrics, teachers
+from kdtutor import metrics
+from kdtutor.course import teachers
 
 SCRIPT = Path(__file__).parent / "slider.js"
 DIRECTIVE = "```{raw} html\n:file: ../slider.html\n```"
@@ -27,7 +28,7 @@ def html() -> str:
     shown = data.validation[:IMAGES]
     logits = kd.predict(teacher, shown).double()
     choices = "\n".join(
-        _choice(index, *example) for index, example in enumerate(zip(shown.images, shown.labels, strict=True))
+        _choice(index, *example) for index, example in enumerate(zip(shown.inputs, shown.labels, strict=True))
     )
     p = kd.soften(logits[0], 1.0)
     rows = "\n".join(_row(digit, value) for digit, value in enumerate(p.tolist()))

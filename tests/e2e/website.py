@@ -19,7 +19,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 import pytest
 
 import kdtutor as kd
-from kdtutor import metrics, publish, teachers
+from kdtutor import metrics
+from kdtutor.course import publishing, teachers
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
@@ -177,7 +178,7 @@ def test_no_link_within_the_site_is_dead():
 
 
 def test_without_an_address_no_page_links_to_the_course_elsewhere():
-    if publish.repository():
+    if publishing.repository():
         pytest.skip("this copy has an address")
     links = [link for name in PAGES for link in Links(SITE / name).named]
     assert [link for link in links if "colab.research" in link] == []

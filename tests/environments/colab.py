@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 
 import nbformat
 
-from kdtutor import data, publish
+from kdtutor import data
+from kdtutor.course import publishing
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / "build" / "colab" / "bin" / "python"
@@ -55,9 +56,9 @@ def publish_in(folder: Path) -> None:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((ROOT / name).read_bytes())
-    publish.stamp(ADDRESS, folder)
+    publishing.stamp(ADDRESS, folder)
     config = folder.with_suffix(".gitconfig")
-    url = f'[url "{folder.as_uri()}"]\ninsteadOf = {publish.GITHUB}{ADDRESS}\n'
+    url = f'[url "{folder.as_uri()}"]\ninsteadOf = {publishing.GITHUB}{ADDRESS}\n'
     config.write_text(f"[user]\nname = course\nemail = course\n{url}", encoding="utf-8")
     os.environ["GIT_CONFIG_GLOBAL"] = str(config)
     run("git", "init", "--quiet", folder=folder)
@@ -78,7 +79,7 @@ def install_kernel(folder: Path) -> None:
 def write_twice(notebook: Path, path: Path, first: bool) -> None:
     """The notebook with its first code cell twice: where the course is there already, that must print nothing."""
     lone = nbformat.read(notebook, as_version=4)
-    get = publish.course_cell(lone)
+    get = publishing.course_cell(lone)
     index = lone.cells.index(get)
     silent = [nbformat.v4.new_code_cell(get.source, execution_count=1) for _ in range(2)]
     lone.cells[index : index + 1] = [get, silent[0]] if first else silent

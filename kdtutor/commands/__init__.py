@@ -1,0 +1,1 @@
+"""`python -m kdtutor`: one file per command."""

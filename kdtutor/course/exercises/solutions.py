@@ -1,0 +1,149 @@
+"""Model answers of the exercises, each under the exercise's name; `exercises.solution` prints them.
+
+Nothing else needs this file: an instructor may delete it, and the checks go on, since they compare with values that
+ship. Who changes an answer writes these values anew:
+
+    python -m kdtutor.course.exercises.solutions
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdtutor.course.exercises import calls
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """(N,) -> (N, classes): row `label` of the unit matrix."""
+    return torch.eye(classes)[labels]
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """-sum p log2 p; torch.special.entr is -p ln p, and 0 at p = 0."""
+    return torch.special.entr(probabilities).sum(-1) / math.log(2)
+
+
+def look_alikes(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """The mean answer to each class, its own class out of the race, the largest of the rest."""
+    classes = probabilities.shape[1]
+    means = torch.stack([probabilities[labels == c].mean(0) for c in range(classes)])  # (C, C)
+    return means.fill_diagonal_(-1).argmax(1)
+
+
+def soften(logits: Tensor, temperature: float) -> Tensor:
+    """exp(z / T) / sum exp(z / T); the largest logit is taken off first, so that no exp is larger than 1."""
+    scaled = logits / temperature
+    powers = (scaled - scaled.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def log_soften(logits: Tensor, temperature: float) -> Tensor:
+    """z / T - log sum exp(z / T): the logarithm is taken before anything can underflow."""
+    scaled = logits / temperature
+    return scaled - scaled.logsumexp(-1, keepdim=True)
+
+
+def temperature_for(logits: Tensor, bits: float) -> float:
+    """Bisection: the entropy grows with T, so each look at the middle halves the interval."""
+    low, high = 1e-3, 1e3
+    for _ in range(60):
+        middle = math.sqrt(low * high)  # halves the interval of log T
+        softened = F.softmax(logits / middle, -1)
+        found = torch.special.entr(softened).sum() / math.log(2)
+        low, high = (middle, high) if found < bits else (low, middle)
+    return middle
+
+
+def kl(p: Tensor, q: Tensor) -> Tensor:
+    """sum p log(p / q), where a class with p = 0 adds 0."""
+    return torch.where(p > 0, p * (p / q).log(), 0).sum(-1)
+
+
+def kl_from_logits(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """F.kl_div takes the student first, as log-probabilities, and the teacher second, as probabilities."""
+    student = F.log_softmax(student_logits / temperature, -1)
+    teacher = F.softmax(teacher_logits / temperature, -1)
+    return F.kl_div(student, teacher, reduction="batchmean")
+
+
+def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+    """With kl as in the exercise before it. m is 0 only where p and q are, so it never gets infinite."""
+    m = (p + q) / 2
+    return (kl(p, m) + kl(q, m)) / 2
+
+
+def distillation_loss(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float, alpha: float
+) -> Tensor:
+    """alpha * T² * KL at T + (1 - alpha) * cross-entropy at T = 1."""
+    soft = F.kl_div(
+        F.log_softmax(student_logits / temperature, -1),
+        F.softmax(teacher_logits / temperature, -1),
+        reduction="batchmean",
+    )
+    return alpha * temperature**2 * soft + (1 - alpha) * F.cross_entropy(student_logits, labels)
+
+
+def soft_gradient(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """T² * (p_s - p_t) / T / B: the derivative of z / T takes one T away, the mean over the batch brings 1 / B."""
+    gap = F.softmax(student_logits / temperature, -1) - F.softmax(teacher_logits / temperature, -1)
+    return temperature * gap / len(student_logits)
+
+
+def distill_step(
+    student: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor, temperature: float, alpha: float, lr: float
+) -> Tensor:
+    """With distillation_loss as in the exercise two before it."""
+    mode = teacher.training
+    teacher.eval()  # no dropout
+    with torch.no_grad():  # no gradient
+        teacher_logits = teacher(images)
+    teacher.train(mode)
+    loss = distillation_loss(student(images), teacher_logits, labels, temperature, alpha)
+    student.zero_grad()  # backward adds to what an earlier step left
+    loss.backward()
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter -= lr * parameter.grad
+    return loss.detach()
+
+
+def agreement(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """The share of rows with the same largest logit."""
+    return (student_logits.argmax(-1) == teacher_logits.argmax(-1)).double().mean()
+
+
+def paired_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of the differences, and a t quantile of their standard errors to either side."""
+    from scipy.stats import t
+
+    differences = torch.tensor(b, dtype=torch.float64) - torch.tensor(a, dtype=torch.float64)
+    n, mean = len(differences), differences.mean().item()
+    half = t.ppf(0.975, n - 1) * differences.std().item() / math.sqrt(n)  # std divides by n - 1
+    return mean, mean - half, mean + half
+
+
+def prior_correction(logits: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """p(c | x) is proportional to p(x | c) * share(c): take the old share off, put the new one on, in logarithms."""
+    return logits + new.log() - old.log()
+
+
+def relative_noise(gradients: Tensor) -> Tensor:
+    """Mean squared distance of the rows (N, P) from their mean, divided by the mean's squared norm."""
+    mean = gradients.mean(0)
+    return (gradients - mean).square().sum(1).mean() / mean.square().sum()
+
+
+def ensemble_logits(logits: Tensor) -> Tensor:
+    """The logarithm of the mean probability. (M, N, C) -> (N, C)."""
+    return logits.softmax(-1).mean(0).log()
+
+
+SOLUTIONS: dict[str, Callable] = {name: globals()[name] for name in calls.CALLS}
+
+if __name__ == "__main__":
+    calls.keep(SOLUTIONS)
+    print(f"{calls.path()}: the right answers of {len(SOLUTIONS)} exercises")

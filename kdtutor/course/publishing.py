@@ -1,0 +1,145 @@
+"""Where the course is published: its address on GitHub, and every copy of that address.
+
+The address stands in `pyproject.toml`. `stamp` writes it there, into the notebooks (the first code cell, which gets the
+course on Colab, and a badge that opens them there) and into the README; the site reads it when it is built. A copy
+without an address has no badge and no link to itself, and says so where they would stand.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdtutor import _paths
+from kdtutor._io import write
+from kdtutor.course import claims
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+ADDRESS = r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$|.*\.git$)[A-Za-z0-9._-]{1,100}"
+GITHUB, COLAB = "https://github.com/", "https://colab.research.google.com/github/"
+TABLE = "[project.urls]\n"
+BADGE = "open-in-colab"  # the id of the badge's cell
+
+FIRST_CELL = """\
+# On Google Colab: get the course, and install only what is missing. Elsewhere this cell does nothing.
+import importlib.util
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec("kdtutor"):
+"""
+GET = """\
+    !git clone --quiet --depth 1 {url} course
+    %pip install --quiet --editable ./course
+    sys.path.insert(0, "course")"""
+NOWHERE = """\
+    raise RuntimeError("This copy of the course has no public address: `kdtutor publish OWNER/REPO` gives it one.")"""
+
+UNPUBLISHED = """\
+Colab opens notebooks that are on GitHub, and this copy has no address there yet. Push it to the branch `main` of a
+public repository; then `python -m kdtutor publish OWNER/REPO` writes the address into the notebooks (their first cell,
+which gets the course, and a badge that opens them there), the README and the site. Commit and push what it changed."""
+PUBLISHED = """\
+Open a notebook: {links}. Its first cell gets the course from [{repository}]({url}) and installs only what Colab lacks;
+elsewhere it does nothing. If you teach from a fork, `python -m kdtutor publish OWNER/REPO` writes your address in
+place of this one into the notebooks, the README and the site; links name the branch `main`."""
+
+
+def root() -> Path:
+    """The checkout that this package is imported from."""
+    return _paths.in_checkout("pyproject.toml").parent
+
+
+def repository(folder: Path | None = None) -> str | None:
+    """The address that a checkout has in its `pyproject.toml`, as OWNER/REPO; None before it is published."""
+    found = re.search(rf'^Repository = "{GITHUB}(.+)"$', _read((folder or root()) / "pyproject.toml"), re.MULTILINE)
+    return found and found[1]
+
+
+def stamp(repository: str | None, folder: Path | None = None) -> list[Path]:
+    """Write an address into every place of a checkout that names it.
+
+    Args:
+        repository: OWNER/REPO on GitHub, whose branch `main` the links name; None takes the address out.
+        folder: the checkout; by default that of this package.
+
+    Returns:
+        The files that changed.
+
+    Raises:
+        ValueError: for another form of address, or where a file has no place for it. Then no file changes.
+    """
+    if repository is not None and not re.fullmatch(ADDRESS, repository):
+        raise ValueError(f"repository must be OWNER/REPO, as on GitHub, got {repository!r}")
+    changed = {path: text for path, text in copies(repository, folder or root()) if text != _read(path)}
+    for path, text in changed.items():
+        write(path, text.encode())
+    return [*changed]
+
+
+def copies(repository: str | None, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Each file of a checkout that has the address or a place for it, and its text with this address."""
+    path = folder / "pyproject.toml"
+    before, table, after = re.sub("^Repository = .*\n", "", _read(path), flags=re.MULTILINE).partition(TABLE)
+    if not table:
+        raise ValueError(f"{path} must have a table {TABLE.strip()}, which the address stands in")
+    yield path, before + table + (f'Repository = "{GITHUB}{repository}"\n' if repository else "") + after
+
+    notebooks = sorted((folder / "notebooks").glob("[0-9]*.ipynb"))
+    for path in notebooks:
+        yield path, _notebook(path, repository, badge(repository, path))
+    for path in sorted((folder / "notebooks" / "assignments").glob("*.ipynb")):
+        yield path, _notebook(path, repository, "")  # it holds its answers: students open another file
+
+    text = claims.insert(_read(folder / "README.md"), "badge", badge(repository, notebooks[0]))
+    links = ", ".join(f"[{path.stem[:2]}]({in_colab(repository, path)})" for path in notebooks)
+    published = PUBLISHED.format(links=links, repository=repository, url=f"{GITHUB}{repository}")
+    yield folder / "README.md", claims.insert(text, "colab", published if repository else UNPUBLISHED)
+
+
+def first_cell(repository: str | None) -> str:
+    """The first code cell of each notebook and assignment."""
+    return FIRST_CELL + (GET.format(url=GITHUB + repository) if repository else NOWHERE)
+
+
+def on_github(repository: str | None, notebook: Path) -> str:
+    """Where a numbered notebook is on GitHub."""
+    return f"{GITHUB}{repository}/blob/main/notebooks/{notebook.name}"
+
+
+def in_colab(repository: str | None, notebook: Path) -> str:
+    """Where Colab opens a numbered notebook."""
+    return on_github(repository, notebook).replace(GITHUB, COLAB, 1)
+
+
+def badge(repository: str | None, notebook: Path) -> str:
+    """Colab's own badge, a link in Markdown that opens a numbered notebook there; empty without an address."""
+    picture = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({picture})]({in_colab(repository, notebook)})" if repository else ""
+
+
+def course_cell(notebook: "NotebookNode") -> "NotebookNode | None":
+    """The first code cell, if it is the one that gets the course."""
+    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
+    return first if first and first.source.startswith(FIRST_CELL.splitlines()[0]) else None
+
+
+def _notebook(path: Path, repository: str | None, badge: str) -> str:
+    import nbformat
+
+    notebook = nbformat.reads(_read(path), as_version=4)
+    first = course_cell(notebook)
+    if first is None:
+        raise ValueError(
+            f"{path} must have as its first code cell the one that gets the course, as other notebooks have"
+        )
+    first.source = first_cell(repository)
+    notebook.cells = [cell for cell in notebook.cells if cell.id != BADGE]
+    if badge:
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badge, id=BADGE))
+    return nbformat.writes(notebook) + "\n"
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,11 @@
+"""Data in memory: MNIST, the built-in digits, splits and batches."""
+
+from kdtutor.data.batches import Augment, Data, as_input, batches
+from kdtutor.data.loading import folder, load, places, shipped
+from kdtutor.data.mnist import DataError
+from kdtutor.data.splits import Dataset, Split, jitter, label_noise, shifted, subset, without
+
+__all__ = [
+    "Augment", "Data", "DataError", "Dataset", "Split", "as_input", "batches", "folder", "jitter", "label_noise",
+    "load", "places", "shifted", "shipped", "subset", "without",
+]  # fmt: skip

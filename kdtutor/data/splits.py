@@ -1,0 +1,109 @@
+"""Examples in memory, and ways to change them. Models and files are not its business."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdtutor._check import came, check_count, check_fraction, check_seed, shape
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Split:
+    """Examples in memory: inputs (N, ...), such as images (N, 1, 28, 28) of uint8, and labels (N,) int64.
+
+    uint8 is scaled to 0..1 on its way into a model, floating point goes in as it is. `split[index]` takes a slice, a
+    list, or an index or bool tensor and gives a Split.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        inputs, labels = self.inputs, self.labels
+        if not (isinstance(inputs, Tensor) and (inputs.dtype == torch.uint8 or inputs.is_floating_point())):
+            raise TypeError(f"inputs must be a uint8 or floating-point tensor, got {came(inputs)}")
+        if not (isinstance(labels, Tensor) and labels.dtype == torch.int64):
+            raise TypeError(f"labels must be an int64 tensor, got {came(labels)}")
+        if inputs.dim() < 2 or labels.shape != inputs.shape[:1] or not len(labels):
+            raise ValueError(
+                "inputs (N, ...) and labels (N,) must describe the same N >= 1 examples, "
+                f"got shapes {shape(inputs)} and {shape(labels)}"
+            )
+        if labels.min() < 0:
+            raise ValueError(f"labels must be >= 0, got {int(labels.min())}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> "Split":
+        if isinstance(index, int):
+            raise TypeError(f"index must be a slice, a list or a tensor, got {index}: split[{index}:{index + 1}]?")
+        return Split(self.inputs[index], self.labels[index])
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.inputs.shape[1:]))
+        dtype, classes = str(self.inputs.dtype).removeprefix("torch."), len(self.labels.unique())
+        return f"Split({len(self):,} examples of {size} {dtype}, {classes} classes)"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits: learn on `train`, choose on `validation`, report on `test` once."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+
+    def __repr__(self) -> str:
+        sizes = (f"{part} {len(getattr(self, part)):,}" for part in ("train", "validation", "test"))
+        return f"Dataset({self.name}: {', '.join(sizes)})"
+
+
+def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int = 2) -> Tensor:
+    """Shift each image by up to `shift` pixels each way; the border fills with 0. (B, C, H, W) -> the same shape."""
+    check_count("shift", shift)
+    if images.dim() != 4:
+        raise ValueError(f"images must be (B, channels, H, W), got shape {shape(images)}")
+    down, right = torch.randint(0, 2 * shift + 1, (2, len(images)), generator=generator)
+    return shifted(images, down, right, shift)
+
+
+def shifted(images: Tensor, down: Tensor, right: Tensor, shift: int) -> Tensor:
+    """Image i of (B, C, H, W) moved down by shift - down[i] rows and right by shift - right[i] columns; down and right
+    (B,) lie in 0..2 * shift."""
+    batch, _, height, width = images.shape
+    padded = F.pad(images, (shift,) * 4)
+    views = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)
+    rows = torch.arange(batch, device=images.device)
+    return views[rows, :, down.to(images.device), right.to(images.device)]
+
+
+def subset(split: Split, size: int, seed: int = 0) -> Split:
+    """`size` examples chosen at random without repetition; the same seed chooses the same ones."""
+    check_count("size", size)
+    check_seed(seed)
+    if size > len(split):
+        raise ValueError(f"size must be at most the {len(split)} examples of the split, got {size}")
+    return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(int(seed)))[:size]]
+
+
+def label_noise(split: Split, rate: float, seed: int = 0) -> Split:
+    """Give a fraction `rate` of the examples a wrong label, uniform over the other classes; images are shared."""
+    check_fraction("rate", rate)
+    check_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
+    if (classes := int(split.labels.max()) + 1) < 2:
+        raise ValueError("split must hold a label above 0, or there is no wrong label to give")
+    chosen = torch.randperm(len(split), generator=generator)[: round(rate * len(split))]
+    labels = split.labels.clone()
+    labels[chosen] += torch.randint(1, classes, (len(chosen),), generator=generator)
+    return Split(split.inputs, labels % classes)
+
+
+def without(split: Split, *classes: int) -> Split:
+    """The split without the examples of these classes, such as `without(data.train, 3)`."""
+    return split[~torch.isin(split.labels, torch.tensor(classes, dtype=torch.int64))]

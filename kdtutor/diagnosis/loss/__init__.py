@@ -1,0 +1,1 @@
+"""Behind `diagnose`: which formula does a loss compute, and which known mistakes are in it?"""

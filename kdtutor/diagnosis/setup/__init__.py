@@ -1,0 +1,1 @@
+"""Behind `check_run`: mistakes in how a distillation is set up, outside of its loss."""

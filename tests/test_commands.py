@@ -1,0 +1,497 @@
+"""The command line: what it prints and writes, and that each mistake ends in one line and an exit status."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib
+import pytest
+
+import kdtutor
+from kdtutor import _paths, checkpoints, cnn, data, mlp, predict, training
+from kdtutor.commands import main
+from kdtutor.course import teachers
+from kdtutor.course.hinton import paper, reproduction
+from kdtutor.data import mnist
+from kdtutor.grading import marking
+from kdtutor.metrics import errors
+
+train_teacher = teachers.train_teacher
+
+
+@pytest.fixture(scope="module")
+def digits(drawn):
+    return drawn(200, 100, 100)
+
+
+@pytest.fixture
+def run(digits, tmp_path, monkeypatch):
+    """Run `kdtutor distill` on a few digits, with a teacher that was never trained; the exit status."""
+    monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+    teacher = tmp_path / "teacher.safetensors"
+    teachers.save_teacher(cnn(dropout=0.4, seed=0), {}, teacher)
+    defaults = {"teacher": teacher, "out": tmp_path / "out", "student": "784-10", "seeds": 2, "epochs": 1}
+    defaults |= {"device": "cpu", "data": "strokes"}
+
+    def distill(words=(), **options):
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in (defaults | options).items()]
+        with matplotlib.rc_context():
+            return main.main(["distill", "--quiet", *options, *words])
+
+    return distill
+
+
+def runs(out):
+    return json.loads((out / "record.json").read_text(encoding="utf-8"))["runs"]
+
+
+# distill
+
+
+def test_distill_prints_a_line_a_model_and_the_difference(run, tmp_path, capsys):
+    assert run() == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].split()[:5] == ["errors", "of", "agreement", "NLL", "calibration"]
+    for (name, rows), line in zip(runs(tmp_path / "out").items(), lines[2:5], strict=True):
+        wrong, agreed, nats, calibration = (
+            fmean(row[figure] for row in rows) for figure in ("errors", "agreement", "NLL", "calibration error")
+        )
+        figures = [name, f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}"]
+        assert line.split()[:5] == figures
+    (difference,) = [line for line in lines if line.startswith("test errors, distilled minus alone: ")]
+    assert "95 % interval" in difference
+    assert lines[-1].startswith(f"In {tmp_path / 'out'}: the students of seed 0, the record and a figure; ")
+    assert err == ""
+
+
+def test_distill_writes_the_students_the_record_and_a_figure(run, digits, tmp_path):
+    out = tmp_path / "new" / "out"
+    run(out=out, student="784-12-10")
+    names = ["alone.safetensors", "distilled.safetensors", "errors.png", "record.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert (out / "errors.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((out / "record.json").read_text(encoding="utf-8"))
+    assert record["data"] == record["settings"]["data"] == "strokes"
+    for name in ("alone", "distilled"):
+        student = mlp(784, 12, 10)
+        assert checkpoints.load(student, out / f"{name}.safetensors") == record["settings"]
+        measured = errors(predict(student, digits.test, device="cpu"), digits.test.labels)
+        assert record["runs"][name][0]["errors"] == pytest.approx(measured, abs=100)  # stored in half precision
+
+
+def test_the_record_holds_a_row_a_seed_and_the_difference(run, tmp_path):
+    run(seeds=3)
+    rows = runs(tmp_path / "out")
+    assert {name: [row.get("seed") for row in rows[name]] for name in rows} == {
+        "teacher": [None],
+        "alone": [0, 1, 2],
+        "distilled": [0, 1, 2],
+    }
+    alone, distilled = ([row["errors"] for row in rows[name]] for name in ("alone", "distilled"))
+    record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
+    assert record["distilled minus alone"]["mean"] == pytest.approx(fmean(distilled) - fmean(alone))
+
+
+def test_alone_and_distilled_are_paired(run, tmp_path):
+    """With alpha 0 the teacher has no say: the same weights in the same order give the same student."""
+    run(alpha=0, epochs=2, student="784-16-10")
+    rows = runs(tmp_path / "out")
+    assert rows["alone"] == rows["distilled"]
+    assert rows["alone"][0]["errors"] != rows["alone"][1]["errors"]
+
+
+def test_the_teacher_has_its_say(run, tmp_path):
+    run(alpha=1, epochs=2, student="784-16-10")
+    rows = runs(tmp_path / "out")
+    assert rows["alone"] != rows["distilled"]
+
+
+def test_one_seed_gives_no_interval(run, tmp_path, capsys):
+    assert run(seeds=1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "test errors, distilled minus alone: one pair gives no interval, use --seeds 5"
+    assert lines[-1].startswith(f"In {tmp_path / 'out'}: the students of seed 0, the record; ")
+    assert not (tmp_path / "out" / "errors.png").exists()
+    assert len(runs(tmp_path / "out")["alone"]) == 1
+
+
+@pytest.fixture
+def _quick_teacher(monkeypatch):
+    def quick(*args, **options):
+        return train_teacher(*args, **options | {"epochs": 1})
+
+    monkeypatch.setattr(teachers, "train_teacher", quick)
+
+
+def test_of_several_settings_the_best_on_the_validation_images_is_taken(run, digits, tmp_path, monkeypatch, capsys):
+    tables = []
+
+    def spy(*args, **settings):
+        tables.append((settings, kdtutor.sweep(*args, **settings)))
+        return tables[-1][1]
+
+    monkeypatch.setattr("kdtutor.commands.paired_runs.sweep", spy)
+    words = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--epochs", "3"]
+    assert run(words=words) == 0
+    (first, choice), (second, table) = tables
+    assert (first["seeds"], second["seeds"]) == (range(100, 102), range(2))  # other seeds than those of the pairs
+    assert second["temperature"] == [choice.best()["temperature"]]
+    best = choice.best()
+    record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
+    assert record["choice"]["alpha"] == [0.3, 1.0]
+    assert record["choice"]["temperature"] == [1.0, 50.0]
+    assert record["choice"]["validation errors"] == choice.means("validation_errors").tolist()
+    assert (record["settings"]["temperature"], record["settings"]["alpha"]) == (best["temperature"], best["alpha"])
+    assert [row["errors"] for row in record["runs"]["distilled"]] == table.values("test_errors", alpha=best["alpha"])
+    assert [row["errors"] for row in record["runs"]["alone"]] == table.values("test_errors", alpha=0)
+    assert f"T = {best['temperature']:g}, alpha = {best['alpha']:g}" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_quick_teacher")
+def test_a_teacher_that_is_not_there_is_trained_and_kept(run, digits, tmp_path, capsys):
+    path = tmp_path / "mine" / "teacher.safetensors"
+    assert run(teacher=path, seeds=1) == 0
+    assert f"No teacher at {path}: training one" in capsys.readouterr().out
+    teacher, made = teachers.load_teacher(path=path)
+    answered = errors(predict(teacher, digits.test, device="cpu"), digits.test.labels)
+    assert runs(tmp_path / "out")["teacher"][0]["errors"] == answered == made["test"]["errors of 10,000"]
+    run(teacher=path, seeds=1)
+    assert "No teacher" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_quick_teacher")
+def test_where_none_ships_one_is_trained_once_and_kept_with_the_results(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(teachers, "SHIPPED", tmp_path / "nothing")
+    path = tmp_path / "out" / "teacher-strokes.safetensors"
+    words = ["distill", "--quiet", "--student=784-10", "--seeds=1", "--epochs=1", "--device=cpu"]
+    for trained in (True, False):
+        assert main.main([*words, f"--out={path.parent}"]) == 0
+        assert (f"No teacher at {path}: training one" in capsys.readouterr().out) == trained
+        assert path.is_file()
+
+
+@pytest.mark.usefixtures("run")
+def test_teacher_trains_and_keeps_one(tmp_path, capsys):
+    out = tmp_path / "runs"
+    assert main.main(["teacher", "--data=strokes", "--epochs=1", "--quiet", "--device=cpu", f"--out={out}"]) == 0
+    path = out / "teacher-strokes.safetensors"
+    _, made = teachers.load_teacher(path=path)
+    assert made["settings"]["epochs"] == 1
+    assert capsys.readouterr().out.startswith(f"{path}: {made['test']['errors of 10,000']:.0f} test errors of 10,000")
+
+
+# Mistakes and Ctrl-C
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": -1}, "lr must be a finite number > 0, got -1.0"),
+        ({"lr": 1e38, "epochs": 3}, "the loss must stay finite"),
+        ({"device": "toaster"}, "toaster"),
+    ],
+    ids=str,
+)
+def test_a_mistake_ends_in_one_line(run, tmp_path, capsys, options, message):
+    assert run(**options) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("kdtutor: ")
+    assert message in line
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0}, "temperature must be a finite number > 0, got 0.0"),
+        ({"temperature": "nan"}, "temperature must be a finite number > 0, got nan"),
+        ({"alpha": 1.5}, "alpha must be a number from 0 to 1, got 1.5"),
+    ],
+    ids=str,
+)
+def test_temperature_and_alpha_are_checked_before_anything_is_loaded(
+    run, tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.setattr(data, "load", lambda *args, **options: pytest.fail("the digits were loaded"))
+    monkeypatch.setattr(teachers, "load_teacher", lambda *args: pytest.fail("the teacher was loaded"))
+    assert run(**options) == 1
+    assert capsys.readouterr() == ("", f"kdtutor: {message}\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("student", ["784-many-10", "784", "784-0-10", "784-300-", "-300-10", "100-10", "784-5", ""])
+def test_a_student_that_does_not_go_from_the_pixels_to_the_classes_is_refused(run, capsys, student):
+    with pytest.raises(SystemExit) as stopped:
+        run(student=student)
+    assert stopped.value.code == 2
+    message = f"argument --student: must be layer sizes from 784 pixels to 10 classes, 784-300-10, got {student!r}\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["distill", "--seeds=few"], "argument --seeds: must be a whole number >= 1, got 'few'"),
+        (["distill", "--seeds=0"], "argument --seeds: must be a whole number >= 1, got '0'"),
+        (["distill", "--epochs=0"], "argument --epochs: must be a whole number >= 1, got '0'"),
+        (["distill", "--batch-size=-8"], "argument --batch-size: must be a whole number >= 1, got '-8'"),
+        (["teacher", "--epochs=1.5"], "argument --epochs: must be a whole number >= 1, got '1.5'"),
+        (["distill", "--data=cifar"], "invalid choice: 'cifar'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["distil"], "invalid choice: 'distil'"),
+    ],
+    ids=" ".join,
+)
+def test_words_that_are_not_understood(capsys, words, message):
+    with pytest.raises(SystemExit) as stopped:
+        main.main(words)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_damaged_teacher_is_named(run, tmp_path, capsys):
+    (tmp_path / "damaged.safetensors").write_bytes(b"not weights")
+    assert run(teacher=tmp_path / "damaged.safetensors") == 1
+    assert "damaged.safetensors, which is damaged" in capsys.readouterr().err
+
+
+def test_a_file_where_the_folder_should_be(run, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(out=tmp_path / "file") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "file") in line
+
+
+def test_ctrl_c_saves_nothing(run, tmp_path, monkeypatch, capsys):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kdtutor._batched.kl_by_example", stop)
+    assert run() == 130
+    assert capsys.readouterr().err == "kdtutor: interrupted, no results were saved\n"
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.usefixtures("_quick_teacher")
+def test_ctrl_c_saves_no_half_trained_teacher(run, tmp_path, monkeypatch):
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "cross_entropy", stop)
+    assert run(teacher=tmp_path / "mine" / "teacher.safetensors") == 130
+    assert not (tmp_path / "mine").exists()
+
+
+# data
+
+
+@pytest.fixture
+def reproduce(digits, tmp_path, monkeypatch):
+    """Run `kdtutor reproduce hinton --quick` on a few digits, as short as it can be; the exit status."""
+    monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+    shortest = {
+        "teachers": range(1),
+        "teacher_epochs": 1,
+        "epochs": (1, 2),
+        "few_epochs": (1, 2),
+        "best_epochs": (1, 2),
+    }
+    monkeypatch.setattr(
+        reproduction, "QUICK", reproduction.QUICK | shortest | {"temperatures": (20.0,), "widths": {5: 1}}
+    )
+    return lambda: main.main(["reproduce", "hinton", "--quick", f"--out={tmp_path}", "--device=cpu"])
+
+
+def test_reproduce_shows_the_papers_figures_beside_its_own(reproduce, tmp_path, capsys):
+    assert reproduce() == 0
+    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert table == paper.markdown(paper.runs(tmp_path)).splitlines()
+    assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+    assert [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])] == [
+        paper.runs(tmp_path).rows("teacher")[0]["test_errors"]
+    ] * 2
+
+
+def test_reproduce_goes_on_where_it_was_interrupted(reproduce, tmp_path, monkeypatch, capsys):
+    missing = reproduction.Section.missing
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduction.Section, "missing", stop)
+    assert reproduce() == 130
+    assert "keeps the finished runs" in capsys.readouterr().out
+    finished = (tmp_path / "runs.jsonl").read_bytes()
+    assert paper.runs(tmp_path).rows("student")
+    monkeypatch.setattr(reproduction.Section, "missing", missing)
+    assert reproduce() == 0
+    assert (tmp_path / "runs.jsonl").read_bytes().startswith(finished)
+    assert "student:" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def files(miniature, tmp_path, monkeypatch):
+    """A network that gives a miniature MNIST, and an empty folder for its files."""
+    monkeypatch.setattr(mnist, "_download", miniature.put)
+    monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "no course" / "kdtutor")
+    monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "here"))
+    return tmp_path / "here" / mnist.RAW
+
+
+def test_data_says_that_mnist_is_absent_and_what_to_do(files, capsys):
+    assert main.main(["data"]) == 1
+    out, _ = capsys.readouterr()
+    assert out.startswith(f"MNIST: not in {files}. Add --fetch")
+    assert not files.exists()
+
+
+def test_data_fetches_mnist_once(files, monkeypatch, capsys):
+    whole = f"MNIST: whole, in {files} (each file's SHA-256 was checked)\n"
+    assert main.main(["data", "--fetch"]) == 0
+    assert capsys.readouterr() == (whole, "")
+    monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched again"))
+    assert main.main(["data", "--fetch"]) == 0
+    assert main.main(["data"]) == 0
+    assert capsys.readouterr() == (2 * whole, "")
+
+
+def test_data_names_a_damaged_file(files, capsys):
+    main.main(["data", "--fetch"])
+    labels = files / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\xff")
+    assert main.main(["data"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kdtutor: {labels} is damaged")
+
+
+@pytest.mark.usefixtures("files")
+def test_data_says_why_it_cannot_fetch(tmp_path, monkeypatch, capsys):
+    def download(root):
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(mnist, "_download", download)
+    assert main.main(["data", "--fetch"]) == 1
+    here = tmp_path / "here"
+    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND}\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+# diagnose
+
+
+LOSSES = """
+import torch.nn.functional as F
+from beside import T
+
+
+def right(student, teacher, labels, temperature=T, alpha=0.9, squared=True):
+    soft = F.kl_div(F.log_softmax(student / temperature, 1), F.softmax(teacher / temperature, 1), reduction="batchmean")
+    return alpha * soft * temperature ** (2 * squared) + (1 - alpha) * F.cross_entropy(student, labels)
+
+
+def without_square(student, teacher, labels, temperature=T, alpha=0.9):
+    return right(student, teacher, labels, temperature, alpha, squared=False)
+
+
+def hard_first(student, teacher, labels, temperature=T, alpha=0.9):
+    return right(student, teacher, labels, temperature, 1 - alpha)
+
+
+def unknown(student, teacher):
+    return (student.sin() * teacher).sum()
+
+
+number = 3
+"""
+
+
+@pytest.fixture
+def losses(tmp_path):
+    (tmp_path / "beside.py").write_text("T = 4.0\n", encoding="utf-8")
+    (tmp_path / "losses.py").write_text(LOSSES, encoding="utf-8")
+    (tmp_path / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
+    before = list(sys.path)
+    yield tmp_path / "losses.py"
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "status", "verdict"),
+    [
+        ("right", (), 0, "No known mistake."),
+        ("without_square", (), 1, "Mistakes: t2_missing."),
+        ("without_square", ("--meant", "t2_missing"), 0, "No known mistake."),
+        ("hard_first", (), 0, "No known mistake."),
+        ("hard_first", ("--alpha", "soft"), 1, "Mistakes: alpha_swapped."),
+        ("unknown", (), 2, "I can't tell which formula this is: its soft term is none of those that are known."),
+    ],
+)
+def test_diagnose_prints_the_verdict_and_ends_with_its_status(losses, name, options, status, verdict, capsys):
+    assert main.main(["diagnose", f"{losses}:{name}", *options]) == status
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == verdict
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("nowhere.py:loss", r"loss must be the name of a loss in a Python file that exists, FILE\.py:NAME, got .*"),
+        ("losses.py", r"loss must be the name of a loss in a Python file that exists, FILE\.py:NAME, got .*"),
+        ("losses.py:wrong", r"loss must be a name in .*losses\.py, got 'wrong'"),
+        ("losses.py:number", "loss_fn must be a function or a module of logits, got int"),
+        ("broken.py:loss", r".*broken\.py must run without an error, got ModuleNotFoundError: .*no_such_module.*"),
+    ],
+)
+def test_diagnose_says_in_one_line_what_it_cannot_ask(losses, place, sentence, capsys):
+    assert main.main(["diagnose", str(losses.with_name(place))]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(f"kdtutor: {sentence}\n", err)
+
+
+# assignments and grade: `tests/test_grading.py` has what they do
+
+
+def test_assignments_and_grade_take_folders(tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(marking, "release", lambda out: called.append(("release", out)) or [out / "a.ipynb"])
+    monkeypatch.setattr(marking, "grade", lambda submissions, out: called.append(("grade", submissions, out)))
+    assert main.main(["assignments", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.ipynb'}\n"
+    assert main.main(["grade", "handed_in", "--out", str(tmp_path)]) == 0
+    assert called == [("release", tmp_path), ("grade", Path("handed_in"), tmp_path)]
+
+
+def test_grade_without_submissions_says_so(tmp_path, capsys):
+    assert main.main(["grade", str(tmp_path / "nobody"), "--out", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("kdtutor: submissions must be")
+
+
+# Both ways to call it
+
+
+def lists_the_commands(text):
+    return all(f"\n    {command} " in text for command in ("distill", "teacher", "diagnose", "grade", "data"))
+
+
+def test_the_module_can_be_run():
+    command = [sys.executable, "-m", "kdtutor", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "100"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lists_the_commands(done.stdout)
+
+
+def test_the_installed_command_is_the_same(capsys):
+    (command,) = entry_points(group="console_scripts", name="kdtutor")
+    with pytest.raises(SystemExit) as stopped:
+        command.load()(["--help"])
+    assert stopped.value.code == 0
+    assert lists_the_commands(capsys.readouterr().out)

@@ -1,0 +1,440 @@
+"""The sweep against its oracle: each student trained alone by `distill`."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import kdtutor
+from kdtutor import Dataset, Split, cnn, distill, metrics, mlp, predict, sweep
+from kdtutor._batched import Stack, stackable
+from kdtutor.sweeps import _at_once, _chunks, _rows
+
+SGD = partial(torch.optim.SGD, momentum=0.9)
+DOUBLE = torch.float64
+
+
+def in_double(factory):
+    return lambda seed: factory(seed=seed).to(DOUBLE)
+
+
+def tanh_network(seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 3))
+
+
+@pytest.fixture
+def blob_data(blobs):
+    return Dataset("blobs", blobs[:300], blobs[300:450], blobs[450:])
+
+
+@pytest.fixture
+def image_data(images):
+    return Dataset("images", images[:96], images[96:150], images[150:])
+
+
+def teacher_of(data, classes):
+    generator = torch.Generator().manual_seed(5)
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {name: 3 * torch.randn(len(split), classes, generator=generator) for name, split in splits.items()}
+
+
+def alone(factory, row, data, teacher_logits, **options):
+    student = factory(row["seed"])
+    soft = {"temperature": row["temperature"] or 1.0, "alpha": row["alpha"]}
+    options = {"lr": row["lr"]} | options
+    distill(student, teacher_logits, data.train, **soft, seed=row["seed"], progress=False, **options)
+    return student
+
+
+def assert_same(student, reference):
+    for (name, ours), theirs in zip(student.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def assert_each_as_alone(table, factory, data, teacher_logits, **options):
+    for row, student in zip(table.rows, table.students, strict=True):
+        reference = alone(factory, row, data, teacher_logits, **options)
+        assert_same(student, reference)
+        for name in ("validation", "test"):
+            split = getattr(data, name)
+            logits = predict(reference, split)
+            assert row[f"{name}_errors"] == metrics.errors(logits, split.labels)
+            assert row[f"{name}_nll"] == pytest.approx(metrics.nll(logits, split.labels), rel=1e-9)
+            expected = metrics.calibration_error(logits, split.labels)
+            assert row[f"{name}_calibration_error"] == pytest.approx(expected, abs=1e-9)
+
+
+GRID = {"seeds": [3, 7], "temperature": [1.0, 5.0], "alpha": [0.0, 0.6, 1.0]}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", [kdtutor.training.ADAM, SGD], ids=["Adam", "SGD"])
+def test_step_by_step_students_are_those_trained_alone(blob_data, steps, optimizer):
+    factory, data = in_double(partial(mlp, 2, 8, 5, 3)), blob_data
+    data = Dataset("short", data.train[: 20 * steps], data.validation, data.test)
+    logits = teacher_of(data, 3)["train"]
+    options = {"epochs": 1, "batch_size": 20, "optimizer": optimizer}
+    table = sweep(factory, data, logits, **GRID, lr=0.03, at_once=100, progress=False, **options)
+    assert_each_as_alone(table, factory, data, logits, **options)
+
+
+@pytest.mark.parametrize("at_once", [2, 3, 7, 100])
+@pytest.mark.parametrize(
+    "factory", [in_double(partial(mlp, 784, 9, 10)), in_double(partial(cnn, 2, 5))], ids=["mlp", "cnn"]
+)
+def test_over_epochs_and_in_any_chunks_students_are_those_trained_alone(image_data, factory, at_once):
+    logits = teacher_of(image_data, 10)["train"]
+    options = {"epochs": 3, "batch_size": 40}  # the last batch is shorter
+    table = sweep(factory, image_data, logits, **GRID, lr=[0.002, 0.01], at_once=at_once, progress=False, **options)
+    assert len(table.rows) == 2 * (2 * 2 + 1) * 2
+    assert_each_as_alone(table, factory, image_data, logits, **options)
+
+
+def test_other_activations_and_points_of_a_plane(blob_data):
+    logits = teacher_of(blob_data, 3)["train"]
+    factory = lambda seed: tanh_network(seed).to(DOUBLE)  # noqa: E731
+    table = sweep(factory, blob_data, logits, seeds=range(4), epochs=2, progress=False, at_once=4)
+    assert_each_as_alone(table, factory, blob_data, logits, epochs=2)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_in_less_precision_students_are_nearly_those_trained_alone(image_data, precision):
+    factory = lambda seed: mlp(784, 9, 10, seed=seed).to(precision)  # noqa: E731
+    logits = teacher_of(image_data, 10)["train"]
+    options = {"epochs": 3, "batch_size": 32, "lr": 0.01}
+    table = sweep(factory, image_data, logits, **GRID, **options, progress=False)
+    for row, student in zip(table.rows, table.students, strict=True):
+        reference, start = alone(factory, row, image_data, logits, **options), factory(row["seed"])
+        off, way = (
+            max(
+                (a.double() - b.double()).abs().max()
+                for a, b in zip(student.parameters(), other.parameters(), strict=True)
+            )
+            for other in (reference, start)
+        )
+        assert all(weight.dtype == precision for weight in student.parameters())
+        assert off < way * (1e-3 if precision == torch.float32 else 0.2)
+
+
+def test_networks_that_cannot_be_stacked_are_trained_one_by_one(blob_data):
+    factory = in_double(partial(mlp, 2, 8, 3, dropout=0.5))
+    assert not stackable([factory(0), factory(1)])
+    logits = teacher_of(blob_data, 3)["train"]
+    table = sweep(factory, blob_data, logits, seeds=[0, 1], epochs=2, at_once=2, progress=False)
+    assert_each_as_alone(table, factory, blob_data, logits, epochs=2)
+
+
+BATCH_NORM = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.BatchNorm1d(4))
+SHARED = nn.Linear(4, 4)
+FROZEN, HOOKED, WATCHED, TIED = (mlp(4, 3, 3, 3) for _ in range(4))
+FROZEN[1].weight.requires_grad_(False)
+HOOKED[1].register_forward_hook(lambda *_: None)
+WATCHED[1].weight.register_hook(lambda gradient: gradient)
+TIED[5].weight = TIED[3].weight
+
+
+@pytest.mark.parametrize(
+    ("network", "can"),
+    [
+        (mlp(4, 3, 2), True),
+        (cnn(2, 4), True),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, stride=2, padding="valid", dilation=1), nn.GELU(), nn.Flatten()), True),
+        (mlp(4, 3, 2, dropout=0.1), False),
+        (cnn(2, 4, dropout=0.1), False),
+        (nn.Linear(4, 2), False),
+        (nn.Sequential(nn.Linear(4, 2)), False),  # inputs of any shape: not known to be flat
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False)), False),
+        (nn.Sequential(nn.Flatten(), nn.Softmax(-1), nn.Linear(4, 2)), False),
+        (nn.Sequential(nn.Conv2d(2, 2, 3, groups=2), nn.Flatten()), False),
+        (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), nn.Flatten()), False),
+        (nn.Sequential(nn.Flatten(), SHARED, nn.ReLU(), SHARED), False),
+        (BATCH_NORM, False),
+        (FROZEN, False),
+        (HOOKED, False),
+        (WATCHED, False),
+        (TIED, False),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(4, 2)), False),
+        (nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(4, 2))), False),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 4), nn.Flatten()), False),
+        (nn.Sequential(nn.Flatten()), False),
+    ],
+)
+def test_what_can_be_stacked_is_known(network, can):
+    assert stackable([network]) == can
+
+
+def test_networks_of_two_shapes_are_not_stacked():
+    assert not stackable([mlp(4, 3, 2), mlp(4, 5, 2)])
+    assert not stackable([mlp(4, 3, 2), mlp(4, 3, 2).double()])
+
+
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize(
+    "factory",
+    [
+        partial(mlp, 784, 5, 4, 3),
+        partial(cnn, 3, 5),
+        lambda seed: nn.Sequential(
+            nn.Conv2d(1, 2, 5, stride=2, dilation=2), nn.SiLU(), nn.MaxPool2d(2, 1), nn.Flatten(), nn.Linear(162, 3)
+        ),
+    ],
+)
+def test_a_stack_answers_as_its_networks(images, factory, groups):
+    networks = [factory(seed=seed).to(DOUBLE) for seed in range(6)]
+    stack = Stack(networks)
+    inputs = images.inputs[: 7 * groups].to(DOUBLE).unflatten(0, (7, groups))  # (B, S, 1, 28, 28)
+    expected = [network(inputs[:, k * groups // 6]) for k, network in enumerate(networks)]
+    torch.testing.assert_close(stack(inputs), torch.stack(expected).transpose(1, 2))
+
+
+def test_a_diverging_student_is_marked_and_leaves_the_others_alone(blob_data):
+    """Student 1 alone gets weights so large that its first losses are infinite."""
+
+    def factory(seed):
+        student = mlp(2, 8, 3, seed=seed).to(DOUBLE)
+        if seed == 1:
+            student[1].weight.data *= 1e200
+            student[3].weight.data *= 1e200
+        return student
+
+    logits = teacher_of(blob_data, 3)
+    for at_once in (1, 6):
+        table = sweep(factory, blob_data, logits, seeds=[0, 1, 2], alpha=[0, 0.5], epochs=2, at_once=at_once,
+                      progress=False)  # fmt: skip
+        assert [row["diverged"] for row in table.rows] == [False, True, False] * 2
+        for row, student in zip(table.rows, table.students, strict=True):
+            figures = [value for name, value in row.items() if name.startswith(("validation_", "test_"))]
+            assert len(figures) == 8
+            assert all(map(math.isnan if row["seed"] == 1 else math.isfinite, figures))
+            if row["seed"] != 1:
+                assert_same(student, alone(factory, row, blob_data, logits["train"], epochs=2))
+
+
+def test_a_student_that_diverges_in_the_last_step_is_marked(blob_data):
+    logits = teacher_of(blob_data, 3)["train"]
+    huge = partial(sweep, in_double(partial(mlp, 2, 8, 3)), blob_data, logits, seeds=[0, 1], lr=1e308, progress=False)
+    for at_once in (1, 2):
+        table = huge(epochs=1, batch_size=300, at_once=at_once)
+        assert [row["diverged"] for row in table.rows] == [True, True]
+
+
+def test_an_infinite_loss_marks_a_student_whose_weights_stay_finite(blob_data):
+    def factory(seed):
+        student = mlp(2, 3, seed=seed).to(DOUBLE)
+        student[1].weight.data *= 1e300 if seed == 1 else 1
+        return student
+
+    logits = teacher_of(blob_data, 3)["train"]
+    for at_once in (1, 2):
+        table = sweep(factory, blob_data, logits, seeds=[0, 1], alpha=1, temperature=1e10, lr=1e-30, epochs=1,
+                      optimizer=SGD, at_once=at_once, progress=False)  # fmt: skip
+        assert [row["diverged"] for row in table.rows] == [False, True]
+        assert all(weight.isfinite().all() for weight in table.students[1].parameters())
+
+
+def test_agreement_is_measured_where_the_teachers_answers_are_known(blob_data):
+    factory, logits = partial(mlp, 2, 8, 3), teacher_of(blob_data, 3)
+    run = partial(sweep, lambda seed: factory(seed=seed).to(DOUBLE), blob_data, seeds=[0, 1], epochs=1, progress=False)
+    only_train, two, every = run(logits["train"]), run({"train": logits["train"], "test": logits["test"]}), run(logits)
+    assert not any("agreement" in name for name in only_train.rows[0])
+    assert "test_agreement" in two.rows[0]
+    assert "validation_agreement" not in two.rows[0]
+    for row, student in zip(every.rows, every.students, strict=True):
+        for name in ("validation", "test"):
+            expected = metrics.agreement(predict(student, getattr(blob_data, name)), logits[name].double())
+            assert row[f"{name}_agreement"] == expected
+
+
+def test_a_teacher_is_asked_for_all_three_splits(blob_data):
+    teacher = mlp(2, 8, 3, seed=9).to(DOUBLE)
+    splits = {"train": blob_data.train, "validation": blob_data.validation, "test": blob_data.test}
+    run = partial(sweep, in_double(partial(mlp, 2, 4, 3)), blob_data, seeds=[0, 1], epochs=1, progress=False)
+    by_logits = run({name: predict(teacher, split) for name, split in splits.items()})
+    assert run(teacher).rows == by_logits.rows
+
+
+def test_students_alone_need_no_teacher(blob_data):
+    factory = in_double(partial(mlp, 2, 4, 3))
+    table = sweep(factory, blob_data, None, seeds=[0, 1], alpha=0, temperature=[1, 2], epochs=1, progress=False)
+    assert [(row["temperature"], row["alpha"]) for row in table.rows] == [(None, 0.0)] * 2
+    assert_each_as_alone(table, factory, blob_data, torch.zeros(300, 3), epochs=1)
+
+
+def test_rows_stand_by_rate_then_alpha_then_temperature_then_seed():
+    rows = _rows([4, 2], [5.0, 1.0], [0.5, 0.0, 1.0], [0.1, 0.2])
+    keys = [(row["lr"], row["alpha"], row["temperature"], row["seed"]) for row in rows]
+    soft = [(0.0, None), (0.5, 5.0), (0.5, 1.0), (1.0, 5.0), (1.0, 1.0)]
+    assert keys == [(lr, a, t, seed) for lr in (0.1, 0.2) for a, t in soft for seed in (4, 2)]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5, 8, 12, 100])
+def test_chunks_hold_each_row_once_one_rate_and_the_same_settings_for_each_seed(at_once):
+    rows = _rows(range(5), [1.0, 2.0], [0.5, 1.0], [0.1, 0.2])
+    chunks = list(_chunks(rows, at_once))
+    assert sorted(place for chunk in chunks for place in chunk) == list(range(len(rows)))
+    for chunk in chunks:
+        assert 1 <= len(chunk) <= at_once
+        picked = [rows[place] for place in chunk]
+        assert len({row["lr"] for row in picked}) == 1
+        seeds = list(dict.fromkeys(row["seed"] for row in picked))
+        share = len(chunk) // len(seeds)
+        settings = [(row["temperature"], row["alpha"]) for row in picked]
+        assert settings == settings[:share] * len(seeds)
+        assert [row["seed"] for row in picked] == [seed for seed in seeds for _ in range(share)]
+
+
+CPU = torch.device("cpu")
+
+
+def test_small_students_are_stacked_up_to_the_cache_and_large_ones_and_convolutions_are_not(images):
+    count = partial(_at_once, data=Dataset("images", images, images, images), batch_size=64, device=CPU)
+    assert count(mlp(784, 30, 10)) == 2_000_000 // 23_860
+    assert count(mlp(784, 800, 800, 10)) == 1
+    assert count(cnn(4, 8)) == 1
+    assert count(mlp(784, 30, 10, dropout=0.1)) == 1
+
+
+def test_a_stack_stays_within_its_memory():
+    points = Split(torch.zeros(5000, 2), torch.zeros(5000, dtype=torch.int64))
+    data, student = Dataset("points", points, points[:70], points[:30]), mlp(2, 500, 3)
+    values = 2 + 2 + 500 + 500 + 3  # inputs, flattened, hidden, rectified, logits
+    expected = 2**29 // (4 * (4 * 3003 + 3 * 5000 * values + 2 * 3 * 100))
+    assert _at_once(student, data, 5000, CPU) == expected < 2_000_000 // 3003
+
+
+def test_ctrl_c_keeps_the_students_that_are_finished(blob_data):
+
+    def factory(seed):
+        if seed == 2:
+            raise KeyboardInterrupt
+        return mlp(2, 4, 3, seed=seed).to(DOUBLE)
+
+    logits = teacher_of(blob_data, 3)["train"]
+    table = sweep(factory, blob_data, logits, seeds=[0, 1, 2], alpha=[0, 0.5], epochs=1, at_once=1, progress=False)
+    assert table.interrupted
+    assert [(row["seed"], row["alpha"]) for row in table.rows] == [(0, 0.0), (1, 0.0), (0, 0.5), (1, 0.5)]
+    assert all("test_errors" in row for row in table.rows)
+    assert repr(table).endswith("interrupted")
+
+
+def test_ctrl_c_within_a_student_does_not_count_it_as_finished(blob_data):
+    logits, steps = teacher_of(blob_data, 3)["train"], []
+
+    class Interrupted(torch.optim.SGD):
+        def step(self):
+            steps.append(1)
+            if len(steps) == 4:
+                raise KeyboardInterrupt
+            super().step()
+
+    stacked = in_double(partial(mlp, 2, 4, 3))
+    dropout = in_double(partial(mlp, 2, 4, 3, dropout=0.1))  # one by one, whatever at_once says
+    cases = ((stacked, 1, 3, [0]), (stacked, 2, 5, []), (dropout, 2, 3, [0]))
+    for factory, at_once, epochs, finished in cases:  # within the second student, or within both
+        steps.clear()
+        options = {"epochs": epochs, "batch_size": 300, "optimizer": Interrupted, "at_once": at_once}
+        table = sweep(factory, blob_data, logits, seeds=[0, 1], progress=False, **options)
+        assert table.interrupted
+        assert [row["seed"] for row in table.rows] == finished
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": []}, r"seeds must hold at least one value, and none twice, got \[\]"),
+        ({"seeds": [1, 1]}, r"seeds must hold at least one value, and none twice, got \[1, 1\]"),
+        ({"seeds": 5}, r"seeds must be several seeds, such as range\(5\), got 5"),
+        ({"temperature": None}, "temperature must be a number or several, got None"),
+        ({"seeds": [0.5]}, "seed must be a whole number, got 0.5"),
+        ({"temperature": [4, 0]}, "temperature must be a finite number > 0, got 0"),
+        ({"alpha": [0.5, 2]}, "alpha must be a number from 0 to 1, got 2"),
+        ({"alpha": []}, r"alpha must hold at least one value, and none twice, got \[\]"),
+        ({"lr": -1}, "lr must be a finite number > 0, got -1"),
+        ({"epochs": 0}, "epochs must be a whole number >= 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1, got 0"),
+        ({"at_once": 0}, "at_once must be a whole number >= 1, got 0"),
+    ],
+)
+def test_bad_settings_are_refused(blob_data, options, message):
+    logits = teacher_of(blob_data, 3)["train"]
+    with pytest.raises((ValueError, TypeError), match=message):
+        sweep(in_double(partial(mlp, 2, 4, 3)), blob_data, logits, **{"seeds": [0], "progress": False} | options)
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (torch.zeros(299, 3), r"teacher_logits must be \(300, 3\) for train, .* got \(299, 3\)"),
+        (torch.zeros(300, 4), r"teacher_logits must be \(300, 3\) for train, .* got \(300, 4\)"),
+        (torch.zeros(300, 3, dtype=torch.int64), "teacher_logits must be a floating-point tensor"),
+        (None, "teacher_logits must be given unless alpha is 0, got None"),
+        (torch.full((300, 3), math.nan), r"teacher_logits must not hold NaN or \+inf, and those for train do"),
+        ({"test": torch.zeros(150, 3)}, r"teacher_logits must have 'train', .* got \['test'\]"),
+        ({"train": torch.zeros(300, 3), "all": torch.zeros(300, 3)}, r"got \['train', 'all'\]"),
+        ({"train": torch.zeros(300, 3), "test": torch.zeros(300, 3)}, r"must be \(150, 3\) for test"),
+    ],
+)
+def test_bad_logits_are_refused(blob_data, logits, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        sweep(in_double(partial(mlp, 2, 4, 3)), blob_data, logits, seeds=[0], progress=False)
+
+
+def test_bad_data_and_factories_are_refused(blobs, blob_data):
+    logits = teacher_of(blob_data, 3)["train"]
+    with pytest.raises(TypeError, match=r"data must be a Dataset \(train, validation, test\), got Split"):
+        sweep(in_double(partial(mlp, 2, 4, 3)), blobs, logits, progress=False)
+    student = mlp(2, 4, 3).to(DOUBLE)
+    for factory, message in (
+        (student, r"student_factory must be a function that makes a network from a seed, got Sequential"),
+        (lambda seed: None, r"student_factory must return an nn\.Module, got NoneType"),
+        (lambda seed: student, "student_factory must build a new network each time, got one module twice"),
+        (lambda seed: mlp(2, 4, 3), "student_factory must draw the weights from the seed, got two networks for seed 0"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            sweep(factory, blob_data, logits, progress=False)
+
+
+def test_numpy_numbers_and_iterators_are_plain_numbers_in_the_table(blob_data):
+    logits, factory = teacher_of(blob_data, 3)["train"], in_double(partial(mlp, 2, 4, 3))
+    run = partial(sweep, factory, blob_data, logits, epochs=1, progress=False)
+    table = run(seeds=np.arange(2), temperature=iter([np.float32(2), 4]), alpha=np.float64(0.5), lr=np.array([0.1]))
+    plain = run(seeds=[0, 1], temperature=[2, 4], alpha=0.5, lr=0.1)
+    assert table.rows == plain.rows
+    assert {type(row[name]) for row in table.rows for name in ("temperature", "alpha", "lr")} == {float}
+    assert {type(row["seed"]) for row in table.rows} == {int}
+
+
+def test_the_global_random_state_is_left_alone(blob_data):
+    logits = teacher_of(blob_data, 3)["train"]
+    before = torch.get_rng_state()
+    for at_once in (1, 4):
+        sweep(
+            in_double(partial(mlp, 2, 4, 3)), blob_data, logits, seeds=[0, 1], epochs=1, at_once=at_once, progress=False
+        )
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_progress_bar_counts_epochs_of_students(blob_data, capsys):
+    logits = teacher_of(blob_data, 3)["train"]
+    run = partial(sweep, in_double(partial(mlp, 2, 4, 3)), blob_data, logits, seeds=[0, 1, 2], epochs=2)
+    run()
+    assert "6/6" in capsys.readouterr().err
+    run(progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_the_gpu_gives_the_same_students(image_data):
+    logits = teacher_of(image_data, 10)["train"]
+    for factory in (in_double(partial(mlp, 784, 9, 10)), in_double(partial(cnn, 2, 5))):
+        table = sweep(factory, image_data, logits, **GRID, epochs=2, progress=False, device="cuda")
+        for row, student in zip(table.rows, table.students, strict=True):
+            reference = alone(factory, row, image_data, logits, epochs=2, device="cpu")
+            for ours, theirs in zip(student.parameters(), reference.parameters(), strict=True):
+                assert ours.device.type == "cpu"
+                torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
