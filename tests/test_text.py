@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtutor._text import WIDTH, wrap
+from kdtutor._text import WIDTH, text_table, wrap
 
 
 @pytest.mark.parametrize("indent", [0, 4, 10])
@@ -17,3 +17,21 @@ def test_a_long_line_is_broken_at_spaces_and_loses_nothing(indent):
 def test_what_fits_or_has_no_space_stays():
     assert wrap("Verdict:  holds here.", 10) == "Verdict:  holds here."
     assert wrap("x" * 200, 4) == "x" * 200
+
+
+def test_a_table_has_text_to_the_left_and_numbers_to_the_right():
+    table = text_table(["who", "errors", "note"], [["alone", 153.2, "-"], ["distilled at T = 20", 88, "best"]])
+    assert table.splitlines() == [
+        "who                  errors  note",
+        "alone                 153.2     -",
+        "distilled at T = 20      88  best",
+    ]
+
+
+def test_a_tables_rows_must_be_as_long_as_its_heads():
+    with pytest.raises(ValueError, match="zip"):
+        text_table(["one", "two"], [["three"]])
+
+
+def test_a_table_may_have_no_rows():
+    assert text_table(["one", "two"], []) == "one  two"
