@@ -1,16 +1,21 @@
 """The benchmark's sides compute the same, and its rows say what was timed. No test here depends on a time."""
 
 import json
+import os
 import sys
+from functools import cache
 from itertools import pairwise
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from kdtutor import Dataset, Split, data, mlp
-from kdtutor.commands import benchmarks, main
-from kdtutor.commands.benchmarks import DEVIATION, MEAN, by_kdtutor, by_loader, in_turns, products, show
-from kdtutor.data import strokes
+from kdtutor.commands import bench, main
+from kdtutor.commands.benchmarks import epochs, growth, notebooks, processes, students, timing
+from kdtutor.commands.benchmarks.epochs import DEVIATION, MEAN, by_kdtutor, by_loader, matrix_products, normalised
+from kdtutor.commands.benchmarks.timing import in_turns
+from kdtutor.data import loading, strokes
 
 
 @pytest.fixture(scope="module")
@@ -20,21 +25,21 @@ def digits():
 
 
 def test_an_item_is_what_torchvision_makes_of_the_image(digits):
-    image, label = benchmarks.Digits(digits.train)[7]
+    image, label = epochs.Digits(digits.train)[7]
     expected = (digits.train.inputs[7].double() / 255 - MEAN) / DEVIATION
     torch.testing.assert_close(image.double(), expected, rtol=0, atol=1e-6)
     assert label == digits.train.labels[7]
-    assert len(benchmarks.Digits(digits.train)) == 300
+    assert len(epochs.Digits(digits.train)) == 300
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_scripts_loop_and_distill_have_the_same_losses(digits, workers):
     teacher = mlp(784, 20, 10, seed=1).eval()
-    normalised = Split((digits.train.inputs / 255 - MEAN) / DEVIATION, digits.train.labels)
+    split = normalised(digits.train)
     with torch.no_grad():
-        logits = teacher(normalised.inputs)
+        teacher_logits = teacher(split.inputs)
     theirs = by_loader((784, 16, 10), teacher, digits.train, 32, workers)
-    assert by_kdtutor((784, 16, 10), logits, normalised, 32) == pytest.approx(theirs, rel=1e-5)
+    assert by_kdtutor((784, 16, 10), teacher_logits, split, 32) == pytest.approx(theirs, rel=1e-5)
 
 
 def test_the_products_are_those_of_the_network(monkeypatch):
@@ -45,13 +50,13 @@ def test_the_products_are_those_of_the_network(monkeypatch):
         mlp(7, 5, 4, 3)(torch.rand(8, 7)).sum().backward()
 
     counts = []
-    for run in (backward, lambda: products((7, 5, 4, 3), 8, 8, number=1)):
+    for run in (backward, lambda: matrix_products((7, 5, 4, 3), 8, 8, number=1)):
         with FlopCounterMode(display=False) as counter:
             run()
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1] > 0
     with FlopCounterMode(display=False) as counter:
-        products((7, 5, 4, 3), 24, 8, number=1)
+        matrix_products((7, 5, 4, 3), 24, 8, number=1)
     assert counter.get_total_flops() == 3 * counts[0]
 
 
@@ -72,13 +77,13 @@ def timed(monkeypatch):
         results = {name: run() for name, run in runs.items()}
         return {name: [1.0 * i, 2.0 * i, 4.0 * i] for i, name in enumerate(runs, start=1)}, results
 
-    monkeypatch.setattr(benchmarks, "in_turns", once)
+    monkeypatch.setattr(timing, "in_turns", once)
 
 
 @pytest.mark.usefixtures("timed")
 def test_epochs_are_scaled_to_55_000_images_and_compared(digits, monkeypatch):
-    monkeypatch.setattr(benchmarks, "by_loader", lambda *args, workers: 0.5)
-    rows = list(benchmarks.epochs(digits, quick=True))
+    monkeypatch.setattr(epochs, "by_loader", lambda *args, workers: 0.5)
+    rows = list(epochs.time_epochs(digits, quick=True))
     assert len(rows) == 16
     loops = ["article's loop", "tutorial's, 2 workers", "kdtutor.distill", "its products alone"]
     for place, (row, loop) in enumerate(zip(rows, loops * 4, strict=True)):
@@ -95,7 +100,7 @@ def test_epochs_are_scaled_to_55_000_images_and_compared(digits, monkeypatch):
 
 @pytest.mark.usefixtures("timed")
 def test_students_a_second_are_counted(digits):
-    rows = list(benchmarks.students(digits, quick=True))
+    rows = list(students.time_students(digits, quick=True))
     assert [row["students"] for row in rows] == [1, 8, 64, 1, 8, 64, 1, 2]
     for row in rows:
         alone = min(row["students"], 4)
@@ -106,9 +111,10 @@ def test_students_a_second_are_counted(digits):
 
 
 @pytest.mark.usefixtures("timed")
-def test_growth_is_a_ratio_to_the_half(digits):
+def test_growth_is_a_ratio_to_the_half(digits, monkeypatch):
+    monkeypatch.setattr(growth, "EXAMPLES", 128)
     many = Split(torch.zeros(2**14, 1, 28, 28, dtype=torch.uint8), torch.zeros(2**14, dtype=torch.int64))
-    rows = list(benchmarks.growth(Dataset("zeros", many, digits.validation, digits.test), quick=True))
+    rows = list(growth.time_growth(Dataset("zeros", many, digits.validation, digits.test), quick=True))
     assert [row["of"] for row in rows if row["times"] is None] == ["images", "units", "students"]
     for before, row in pairwise(rows):
         if row["times"] is not None:
@@ -117,12 +123,12 @@ def test_growth_is_a_ratio_to_the_half(digits):
 
 
 def test_busy_starts_and_stops_another_process(digits, monkeypatch):
-    processes = []
+    started = []
 
     class Process:
         def __init__(self, command):
             self.running = True
-            processes.append(self)
+            started.append(self)
 
         def kill(self):
             self.running = False
@@ -131,45 +137,85 @@ def test_busy_starts_and_stops_another_process(digits, monkeypatch):
             assert not self.running
 
     def once(runs, repeats):
-        return {name: [3.0 if processes and processes[-1].running else 2.0] for name in runs}, {}
+        return {name: [3.0 if started and started[-1].running else 2.0] for name in runs}, {}
 
-    monkeypatch.setattr(benchmarks, "in_turns", once)
-    monkeypatch.setattr(benchmarks.subprocess, "Popen", Process)
-    rows = list(benchmarks.busy(digits, quick=True))
+    monkeypatch.setattr(timing, "in_turns", once)
+    monkeypatch.setattr(processes.subprocess, "Popen", Process)
+    rows = list(processes.time_beside_another(digits, quick=True))
     assert [row["ratio"] for row in rows] == [1.5, 1.5, 1.5]
-    assert len(processes) == 9
-    assert not any(process.running for process in processes)
+    assert len(started) == 9
+    assert not any(process.running for process in started)
 
 
-def test_a_process_is_measured_above_torch(digits):
-    rows = list(benchmarks.process(digits, quick=True))
+@pytest.fixture
+def few_strokes(tmp_path, monkeypatch):
+    """A data folder whose strokes are 6,000 empty images to train and validate, and a few to test."""
+    tensors = {
+        "train_images": torch.zeros(6_000, 1, 28, 28, dtype=torch.uint8),
+        "train_labels": torch.zeros(6_000, dtype=torch.int64),
+        "test_images": torch.zeros(100, 1, 28, 28, dtype=torch.uint8),
+        "test_labels": torch.zeros(100, dtype=torch.int64),
+    }
+    checksum = loading._checksum(list(tensors.values()))
+    save_file(tensors, tmp_path / f"strokes-{strokes.VERSION}.safetensors", metadata={"sha256": checksum})
+    monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path))
+    assert len(data.load("strokes").train) == 1_000  # as the process will see it
+
+
+@pytest.mark.usefixtures("few_strokes")
+def test_a_process_is_measured_above_torch(digits, monkeypatch):
+    monkeypatch.setattr(processes, "_printed_by", cache(processes._printed_by))  # it imports once, not three times
+    rows = list(processes.measure_start(digits, quick=True))
     assert 0 < rows[0]["value"] < 5
     if sys.platform == "linux":
-        assert 30 < rows[1]["value"] < 700  # MB: the training images alone are 43
+        assert 30 < rows[1]["value"] < 700  # MB
 
 
-def test_rows_are_shown_as_they_come(capsys):
-    def rows():
-        yield {"name": "first", "number": 3, "seconds": 0.123456}
-        assert "first" in capsys.readouterr().out
-        yield {"name": "second", "number": None, "seconds": 2.0}
+def test_no_notebook_is_run_in_a_hurry(digits):
+    assert list(notebooks.time_notebooks(digits, quick=True)) == []
 
-    shown = show(rows())
-    assert shown[0]["seconds"] == 0.123456
-    assert capsys.readouterr().out.split() == ["second", "-", "2"]
+
+def test_rows_are_shown_as_a_table_with_the_text_to_the_left():
+    rows = [
+        {"number": 3, "name": "first", "seconds": 0.123456},
+        {"number": None, "name": "second", "seconds": 2.0},
+    ]
+    assert bench.rows_as_text(rows).splitlines() == [
+        "name    number  seconds",
+        "first        3   0.1235",
+        "second       -        2",
+    ]
 
 
 def test_the_command_prints_and_records_each_section(monkeypatch, tmp_path, capsys, digits):
     def first(digits, quick):
         """The first section."""
+        assert "The first section." in capsys.readouterr().out, "the title must be there before the work begins"
         yield {"name": digits.name, "quick": quick}
 
+    def second(digits, quick):
+        """The second section."""
+        assert capsys.readouterr().out.split() == ["name", "quick", "strokes", "True", "The", "second", "section."]
+        yield from ()
+
     monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
-    monkeypatch.setattr(benchmarks, "SECTIONS", (first,))
+    monkeypatch.setattr(bench, "all_benchmarks", lambda: {"one": first, "two": second})
     assert main.main(["bench", "--quick", "--json", str(tmp_path / "new" / "bench.json")]) == 0
     record = json.loads((tmp_path / "new" / "bench.json").read_text())
-    assert record["first"] == [{"name": "strokes", "quick": True}]
+    assert record["one"] == [{"name": "strokes", "quick": True}]
+    assert record["two"] == []
     assert record["machine"]["torch"] == torch.__version__
-    out = capsys.readouterr().out
-    assert "The first section." in out
-    assert f"cores: {record['machine']['cores']}" in out
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_names_the_machine(monkeypatch, capsys, digits):
+    monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+    monkeypatch.setattr(bench, "all_benchmarks", dict)
+    assert main.main(["bench"]) == 0
+    assert f"cores: {os.cpu_count()}" in capsys.readouterr().out
+
+
+def test_each_benchmark_has_a_name_and_a_title():
+    benchmarks = bench.all_benchmarks()
+    assert list(benchmarks) == ["epochs", "students", "busy", "growth", "process", "notebooks"]
+    assert all(benchmark.__doc__.count("\n") == 0 for benchmark in benchmarks.values())

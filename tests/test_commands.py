@@ -1,5 +1,7 @@
 """The command line: what it prints and writes, and that each mistake ends in one line and an exit status."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -30,49 +32,49 @@ def digits(drawn):
 
 
 @pytest.fixture
-def run(digits, tmp_path, monkeypatch):
-    """Run `kdtutor distill` on a few digits, with a teacher that was never trained; the exit status."""
+def distill(digits, tmp_path, monkeypatch):
+    """Carry out `kdtutor distill` on a few digits, with a teacher that was never trained; the exit status."""
     monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
     teacher = tmp_path / "teacher.safetensors"
     teachers.save_teacher(cnn(dropout=0.4, seed=0), {}, teacher)
     defaults = {"teacher": teacher, "out": tmp_path / "out", "student": "784-10", "seeds": 2, "epochs": 1}
     defaults |= {"device": "cpu", "data": "strokes"}
 
-    def distill(words=(), **options):
+    def command(words=(), **options):
         options = [f"--{name.replace('_', '-')}={value}" for name, value in (defaults | options).items()]
         with matplotlib.rc_context():
             return main.main(["distill", "--quiet", *options, *words])
 
-    return distill
+    return command
 
 
-def runs(out):
+def measurements(out):
+    """What the record in this folder says of the teacher, of the students alone and of those distilled."""
     return json.loads((out / "record.json").read_text(encoding="utf-8"))["runs"]
 
 
 # distill
 
 
-def test_distill_prints_a_line_a_model_and_the_difference(run, tmp_path, capsys):
-    assert run() == 0
+def test_distill_prints_one_line_per_model_and_the_difference(distill, tmp_path, capsys):
+    assert distill() == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].split()[:5] == ["errors", "of", "agreement", "NLL", "calibration"]
-    for (name, rows), line in zip(runs(tmp_path / "out").items(), lines[2:5], strict=True):
+    for (name, rows), line in zip(measurements(tmp_path / "out").items(), lines[2:5], strict=True):
         wrong, agreed, nats, calibration = (
-            fmean(row[figure] for row in rows) for figure in ("errors", "agreement", "NLL", "calibration error")
+            fmean(row[metric] for row in rows) for metric in ("errors", "agreement", "NLL", "calibration error")
         )
-        figures = [name, f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}"]
-        assert line.split()[:5] == figures
+        assert line.split()[:5] == [name, f"{wrong:.1f}", f"{100 * agreed:.2f}", f"{nats:.4f}", f"{calibration:.4f}"]
     (difference,) = [line for line in lines if line.startswith("test errors, distilled minus alone: ")]
     assert "95 % interval" in difference
     assert lines[-1].startswith(f"In {tmp_path / 'out'}: the students of seed 0, the record and a figure; ")
     assert err == ""
 
 
-def test_distill_writes_the_students_the_record_and_a_figure(run, digits, tmp_path):
+def test_distill_writes_the_students_the_record_and_a_figure(distill, digits, tmp_path):
     out = tmp_path / "new" / "out"
-    run(out=out, student="784-12-10")
+    distill(out=out, student="784-12-10")
     names = ["alone.safetensors", "distilled.safetensors", "errors.png", "record.json"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert (out / "errors.png").read_bytes().startswith(b"\x89PNG")
@@ -85,9 +87,9 @@ def test_distill_writes_the_students_the_record_and_a_figure(run, digits, tmp_pa
         assert record["runs"][name][0]["errors"] == pytest.approx(measured, abs=100)  # stored in half precision
 
 
-def test_the_record_holds_a_row_a_seed_and_the_difference(run, tmp_path):
-    run(seeds=3)
-    rows = runs(tmp_path / "out")
+def test_the_record_holds_one_row_per_seed_and_the_difference(distill, tmp_path):
+    distill(seeds=3)
+    rows = measurements(tmp_path / "out")
     assert {name: [row.get("seed") for row in rows[name]] for name in rows} == {
         "teacher": [None],
         "alone": [0, 1, 2],
@@ -98,27 +100,27 @@ def test_the_record_holds_a_row_a_seed_and_the_difference(run, tmp_path):
     assert record["distilled minus alone"]["mean"] == pytest.approx(fmean(distilled) - fmean(alone))
 
 
-def test_alone_and_distilled_are_paired(run, tmp_path):
+def test_alone_and_distilled_are_paired(distill, tmp_path):
     """With alpha 0 the teacher has no say: the same weights in the same order give the same student."""
-    run(alpha=0, epochs=2, student="784-16-10")
-    rows = runs(tmp_path / "out")
+    distill(alpha=0, epochs=2, student="784-16-10")
+    rows = measurements(tmp_path / "out")
     assert rows["alone"] == rows["distilled"]
     assert rows["alone"][0]["errors"] != rows["alone"][1]["errors"]
 
 
-def test_the_teacher_has_its_say(run, tmp_path):
-    run(alpha=1, epochs=2, student="784-16-10")
-    rows = runs(tmp_path / "out")
+def test_the_teacher_has_its_say(distill, tmp_path):
+    distill(alpha=1, epochs=2, student="784-16-10")
+    rows = measurements(tmp_path / "out")
     assert rows["alone"] != rows["distilled"]
 
 
-def test_one_seed_gives_no_interval(run, tmp_path, capsys):
-    assert run(seeds=1) == 0
+def test_one_seed_gives_no_interval(distill, tmp_path, capsys):
+    assert distill(seeds=1) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2] == "test errors, distilled minus alone: one pair gives no interval, use --seeds 5"
     assert lines[-1].startswith(f"In {tmp_path / 'out'}: the students of seed 0, the record; ")
     assert not (tmp_path / "out" / "errors.png").exists()
-    assert len(runs(tmp_path / "out")["alone"]) == 1
+    assert len(measurements(tmp_path / "out")["alone"]) == 1
 
 
 @pytest.fixture
@@ -129,16 +131,16 @@ def _quick_teacher(monkeypatch):
     monkeypatch.setattr(teachers, "train_teacher", quick)
 
 
-def test_of_several_settings_the_best_on_the_validation_images_is_taken(run, digits, tmp_path, monkeypatch, capsys):
+def test_of_several_settings_the_best_on_the_validation_images_is_taken(distill, digits, tmp_path, monkeypatch, capsys):
     tables = []
 
     def spy(*args, **settings):
         tables.append((settings, kdtutor.sweep(*args, **settings)))
         return tables[-1][1]
 
-    monkeypatch.setattr("kdtutor.commands.paired_runs.sweep", spy)
+    monkeypatch.setattr("kdtutor.commands.distill.sweep", spy)
     words = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--epochs", "3"]
-    assert run(words=words) == 0
+    assert distill(words=words) == 0
     (first, choice), (second, table) = tables
     assert (first["seeds"], second["seeds"]) == (range(100, 102), range(2))  # other seeds than those of the pairs
     assert second["temperature"] == [choice.best()["temperature"]]
@@ -154,19 +156,19 @@ def test_of_several_settings_the_best_on_the_validation_images_is_taken(run, dig
 
 
 @pytest.mark.usefixtures("_quick_teacher")
-def test_a_teacher_that_is_not_there_is_trained_and_kept(run, digits, tmp_path, capsys):
+def test_a_teacher_that_is_not_there_is_trained_and_kept(distill, digits, tmp_path, capsys):
     path = tmp_path / "mine" / "teacher.safetensors"
-    assert run(teacher=path, seeds=1) == 0
+    assert distill(teacher=path, seeds=1) == 0
     assert f"No teacher at {path}: training one" in capsys.readouterr().out
     teacher, made = teachers.load_teacher(path=path)
-    answered = errors(predict(teacher, digits.test, device="cpu"), digits.test.labels)
-    assert runs(tmp_path / "out")["teacher"][0]["errors"] == answered == made["test"]["errors of 10,000"]
-    run(teacher=path, seeds=1)
+    test_errors = errors(predict(teacher, digits.test, device="cpu"), digits.test.labels)
+    assert measurements(tmp_path / "out")["teacher"][0]["errors"] == test_errors == made["test"]["errors of 10,000"]
+    distill(teacher=path, seeds=1)
     assert "No teacher" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_quick_teacher")
-def test_where_none_ships_one_is_trained_once_and_kept_with_the_results(run, tmp_path, monkeypatch, capsys):
+def test_where_none_ships_one_is_trained_once_and_kept_with_the_results(distill, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(teachers, "SHIPPED", tmp_path / "nothing")
     path = tmp_path / "out" / "teacher-strokes.safetensors"
     words = ["distill", "--quiet", "--student=784-10", "--seeds=1", "--epochs=1", "--device=cpu"]
@@ -176,7 +178,7 @@ def test_where_none_ships_one_is_trained_once_and_kept_with_the_results(run, tmp
         assert path.is_file()
 
 
-@pytest.mark.usefixtures("run")
+@pytest.mark.usefixtures("distill")
 def test_teacher_trains_and_keeps_one(tmp_path, capsys):
     out = tmp_path / "runs"
     assert main.main(["teacher", "--data=strokes", "--epochs=1", "--quiet", "--device=cpu", f"--out={out}"]) == 0
@@ -198,8 +200,8 @@ def test_teacher_trains_and_keeps_one(tmp_path, capsys):
     ],
     ids=str,
 )
-def test_a_mistake_ends_in_one_line(run, tmp_path, capsys, options, message):
-    assert run(**options) == 1
+def test_a_mistake_ends_in_one_line(distill, tmp_path, capsys, options, message):
+    assert distill(**options) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("kdtutor: ")
     assert message in line
@@ -216,19 +218,19 @@ def test_a_mistake_ends_in_one_line(run, tmp_path, capsys, options, message):
     ids=str,
 )
 def test_temperature_and_alpha_are_checked_before_anything_is_loaded(
-    run, tmp_path, monkeypatch, capsys, options, message
+    distill, tmp_path, monkeypatch, capsys, options, message
 ):
     monkeypatch.setattr(data, "load", lambda *args, **options: pytest.fail("the digits were loaded"))
     monkeypatch.setattr(teachers, "load_teacher", lambda *args: pytest.fail("the teacher was loaded"))
-    assert run(**options) == 1
+    assert distill(**options) == 1
     assert capsys.readouterr() == ("", f"kdtutor: {message}\n")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("student", ["784-many-10", "784", "784-0-10", "784-300-", "-300-10", "100-10", "784-5", ""])
-def test_a_student_that_does_not_go_from_the_pixels_to_the_classes_is_refused(run, capsys, student):
+def test_a_student_that_does_not_go_from_the_pixels_to_the_classes_is_refused(distill, capsys, student):
     with pytest.raises(SystemExit) as stopped:
-        run(student=student)
+        distill(student=student)
     assert stopped.value.code == 2
     message = f"argument --student: must be layer sizes from 784 pixels to 10 classes, 784-300-10, got {student!r}\n"
     assert capsys.readouterr().err.endswith(message)
@@ -255,84 +257,124 @@ def test_words_that_are_not_understood(capsys, words, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_damaged_teacher_is_named(run, tmp_path, capsys):
+def test_a_damaged_teacher_is_named(distill, tmp_path, capsys):
     (tmp_path / "damaged.safetensors").write_bytes(b"not weights")
-    assert run(teacher=tmp_path / "damaged.safetensors") == 1
+    assert distill(teacher=tmp_path / "damaged.safetensors") == 1
     assert "damaged.safetensors, which is damaged" in capsys.readouterr().err
 
 
-def test_a_file_where_the_folder_should_be(run, tmp_path, capsys):
+def test_a_file_where_the_folder_should_be(distill, tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert run(out=tmp_path / "file") == 1
+    assert distill(out=tmp_path / "file") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "file") in line
 
 
-def test_ctrl_c_saves_nothing(run, tmp_path, monkeypatch, capsys):
+def test_ctrl_c_saves_nothing(distill, tmp_path, monkeypatch, capsys):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kdtutor._batched.kl_by_example", stop)
-    assert run() == 130
+    assert distill() == 130
     assert capsys.readouterr().err == "kdtutor: interrupted, no results were saved\n"
     assert not list(tmp_path.glob("out/*"))
 
 
 @pytest.mark.usefixtures("_quick_teacher")
-def test_ctrl_c_saves_no_half_trained_teacher(run, tmp_path, monkeypatch):
+def test_ctrl_c_saves_no_half_trained_teacher(distill, tmp_path, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "cross_entropy", stop)
-    assert run(teacher=tmp_path / "mine" / "teacher.safetensors") == 130
+    assert distill(teacher=tmp_path / "mine" / "teacher.safetensors") == 130
     assert not (tmp_path / "mine").exists()
 
 
-# data
+# reproduce
 
 
-@pytest.fixture
-def reproduce(digits, tmp_path, monkeypatch):
-    """Run `kdtutor reproduce hinton --quick` on a few digits, as short as it can be; the exit status."""
-    monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+@pytest.fixture(scope="module")
+def reproduction_in_two_parts(digits, tmp_path_factory):
+    """`kdtutor reproduce hinton --quick` on a few digits, as short as it can be, interrupted and then gone on with.
+
+    Gives its folder, and for both calls the exit status, what was printed, and the records afterwards.
+    """
+    folder = tmp_path_factory.mktemp("hinton")
     shortest = {
         "teachers": range(1),
         "teacher_epochs": 1,
         "epochs": (1, 2),
         "few_epochs": (1, 2),
         "best_epochs": (1, 2),
+        "temperatures": (20.0,),
+        "widths": {5: 1},
     }
-    monkeypatch.setattr(
-        reproduction, "QUICK", reproduction.QUICK | shortest | {"temperatures": (20.0,), "widths": {5: 1}}
-    )
-    return lambda: main.main(["reproduce", "hinton", "--quick", f"--out={tmp_path}", "--device=cpu"])
+    words = ["reproduce", "hinton", "--quick", f"--out={folder}", "--device=cpu"]
+    words += ["--precision=float32"]  # much faster where the processor has no instructions for bfloat16
+    parts = []
 
-
-def test_reproduce_shows_the_papers_figures_beside_its_own(reproduce, tmp_path, capsys):
-    assert reproduce() == 0
-    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert table == paper.markdown(paper.runs(tmp_path)).splitlines()
-    assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in tmp_path.iterdir()}
-    assert [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])] == [
-        paper.runs(tmp_path).rows("teacher")[0]["test_errors"]
-    ] * 2
-
-
-def test_reproduce_goes_on_where_it_was_interrupted(reproduce, tmp_path, monkeypatch, capsys):
-    missing = reproduction.Section.missing
+    def reproduce():
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            status = main.main(words)
+        parts.append((status, printed.getvalue(), (folder / "runs.jsonl").read_bytes()))
 
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reproduction.Section, "missing", stop)
-    assert reproduce() == 130
-    assert "keeps the finished runs" in capsys.readouterr().out
-    finished = (tmp_path / "runs.jsonl").read_bytes()
-    assert paper.runs(tmp_path).rows("student")
-    monkeypatch.setattr(reproduction.Section, "missing", missing)
-    assert reproduce() == 0
-    assert (tmp_path / "runs.jsonl").read_bytes().startswith(finished)
-    assert "student:" not in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+        monkeypatch.setattr(reproduction, "QUICK", reproduction.QUICK | shortest)
+        with monkeypatch.context() as until_missing_digits:
+            until_missing_digits.setattr(reproduction.Section, "missing", stop)
+            reproduce()
+        reproduce()
+    return folder, *parts
+
+
+def test_reproduce_shows_the_papers_figures_beside_its_own(reproduction_in_two_parts):
+    folder, _, (status, printed, _) = reproduction_in_two_parts
+    assert status == 0
+    table = [line for line in printed.splitlines() if line.startswith("|")]
+    records = paper.runs(folder)
+    assert table == paper.markdown(records).splitlines()
+    assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in folder.iterdir()}
+    in_bold = [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])]
+    assert in_bold == [records.rows("teacher")[0]["test_errors"]] * 2
+
+
+def test_reproduce_goes_on_where_it_was_interrupted(reproduction_in_two_parts):
+    _, (status, printed, finished), (status_later, printed_later, records) = reproduction_in_two_parts
+    assert status == 130
+    assert "keeps the finished runs" in printed
+    assert '"run": "student"' in finished.decode()
+    assert status_later == 0
+    assert records.startswith(finished)
+    assert "student:" not in printed_later
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], (Path("runs/hinton"), False, "bfloat16", None)),
+        (["--quick"], (Path("runs/hinton-quick"), True, "bfloat16", None)),
+        (["--out=here", "--precision=float32", "--device=cpu"], (Path("here"), False, "float32", "cpu")),
+    ],
+    ids=str,
+)
+def test_reproduce_passes_on_what_was_asked(monkeypatch, words, expected):
+    called = []
+
+    def section(data, folder, quick, precision, device=None):
+        called.append((data, (folder, quick, precision, device)))
+        raise ValueError("that will do")
+
+    monkeypatch.setattr(data, "load", lambda name: name)
+    monkeypatch.setattr(reproduction, "Section", section)
+    assert main.main(["reproduce", "hinton", *words]) == 1
+    assert called == [("mnist", expected)]
+
+
+# data
 
 
 @pytest.fixture
@@ -482,11 +524,17 @@ def lists_the_commands(text):
     return all(f"\n    {command} " in text for command in ("distill", "teacher", "diagnose", "grade", "data"))
 
 
-def test_the_module_can_be_run():
-    command = [sys.executable, "-m", "kdtutor", "--help"]
+def test_the_module_can_be_run_and_its_help_loads_nothing_heavy_besides_torch():
+    command = [sys.executable, "-X", "importtime", "-m", "kdtutor", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "100"})
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
     assert lists_the_commands(done.stdout)
+    loaded = set()
+    for line in done.stderr.splitlines():
+        assert line.startswith("import time:")
+        loaded.add(line.rpartition("|")[2].strip().partition(".")[0])
+    assert {"torch", "kdtutor"} <= loaded
+    assert not loaded & {"torchvision", "matplotlib", "scipy", "nbformat", "nbclient", "nbgrader", "IPython"}
 
 
 def test_the_installed_command_is_the_same(capsys):

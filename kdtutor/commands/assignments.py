@@ -1,0 +1,24 @@
+"""`kdtutor assignments`: the students' versions of the graded assignments."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+HELP = "write the students' versions of the graded assignments"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments; `write_assignments` takes them."""
+    parser.add_argument("--otter", action="store_true", help="sources for otter-grader, too: they hold solutions")
+    parser.add_argument("--out", type=Path, default=Path("runs/assignments"), help="folder (default %(default)s)")
+    parser.set_defaults(work=write_assignments)
+
+
+def write_assignments(otter: bool, out: Path) -> int:
+    """Write the assignments without their solutions, and print the path of each file."""
+    from kdtutor.grading import marking, otter_export
+
+    paths = marking.release(out)
+    if otter:
+        paths += otter_export.otter(out)
+    print(*paths, sep="\n")
+    return 0

@@ -1,0 +1,206 @@
+"""`kdtutor distill`: students alone and distilled over paired seeds, compared and recorded."""
+
+import re
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterable
+from itertools import product
+from pathlib import Path
+
+from torch import nn
+
+from kdtutor import data
+from kdtutor._check import check_fraction, check_positive
+from kdtutor.commands import comparison
+from kdtutor.commands.arguments import add_training_arguments, count
+from kdtutor.course import teachers
+from kdtutor.models import mlp
+from kdtutor.results import Table
+from kdtutor.sweeps import sweep
+from kdtutor.training import predict
+
+HELP = "train a student alone and distilled over paired seeds, and compare"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments; `distill` takes them."""
+    parser.add_argument(
+        "--student", type=layer_sizes, default="784-200-200-10", help="layer sizes (default %(default)s)"
+    )
+    parser.add_argument(
+        "--temperature",
+        dest="temperatures",
+        metavar="TEMPERATURE",
+        type=float,
+        nargs="+",
+        default=[4.0],
+        help="T of the soft targets (default 4); of several, the best on the validation images is taken",
+    )
+    parser.add_argument(
+        "--alpha",
+        dest="alphas",
+        metavar="ALPHA",
+        type=float,
+        nargs="+",
+        default=[0.9],
+        help="weight of the soft term (default 0.9); the same",
+    )
+    parser.add_argument("--seeds", type=count, default=5, help="how many paired seeds (default %(default)s)")
+    parser.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
+    parser.add_argument("--batch-size", type=count, default=128, help="(default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/distill"), help="folder for results (default %(default)s)"
+    )
+    parser.add_argument(
+        "--teacher",
+        dest="teacher_path",
+        metavar="TEACHER",
+        type=Path,
+        help="weights of the course's cnn (.safetensors); trained and kept there if absent",
+    )
+    add_training_arguments(parser, epochs=6)
+    parser.set_defaults(work=distill)
+
+
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """The type of --student: "784-300-10" gives (784, 300, 10)."""
+    if not re.fullmatch(r"784(-[1-9]\d*)*-10", text):
+        raise ArgumentTypeError(f"must be layer sizes from 784 pixels to 10 classes, 784-300-10, got {text!r}")
+    return tuple(int(size) for size in text.split("-"))
+
+
+def distill(
+    student: tuple[int, ...],
+    temperatures: list[float],
+    alphas: list[float],
+    seeds: int,
+    lr: float,
+    batch_size: int,
+    out: Path,
+    teacher_path: Path | None,
+    data_name: str,
+    epochs: int,
+    device: str | None,
+    quiet: bool,
+) -> int:
+    """Train students alone and distilled from the same `seeds` seeds, and compare their test errors.
+
+    Of several temperatures or alphas the best on the validation images are taken. Prints a table and the difference;
+    writes the students of the first seed, the record and a figure to `out`.
+    """
+    _check(temperatures, alphas, lr)
+    out.mkdir(parents=True, exist_ok=True)
+
+    digits = data.load(data_name, fallback="strokes")
+    teacher_path = teacher_path or _default_teacher_path(digits.name, out)
+    teacher = _teacher_at(teacher_path, digits, device, quiet)
+
+    start = time.perf_counter()
+    teacher_logits = {
+        "train": predict(teacher, digits.train, device=device),
+        "test": predict(teacher, digits.test, device=device),
+    }
+
+    def train(seeds: range, temperatures: list[float], alphas: Iterable[float]) -> Table:
+        """Students of these seeds and settings; all else is as it was asked for."""
+        table = sweep(
+            lambda seed: mlp(*student, seed=seed),
+            digits,
+            teacher_logits,
+            seeds=seeds,
+            temperature=temperatures,
+            alpha=sorted(alphas),
+            lr=lr,
+            epochs=epochs,
+            batch_size=batch_size,
+            device=device,
+            progress=not quiet,
+        )
+        if table.interrupted:
+            raise KeyboardInterrupt
+        return table
+
+    temperature = temperatures[0]
+    alpha = alphas[0]
+    choice = None
+    if len(temperatures) > 1 or len(alphas) > 1:
+        temperature, alpha, choice = _choose(train, temperatures, alphas, seeds)
+
+    # The pairs: for each seed a student alone and one distilled, from the same weights and with the same batches.
+    table = train(range(seeds), [temperature], {0.0, alpha})
+    if any(row["diverged"] for row in table.rows):
+        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {lr:g}")
+
+    groups = {
+        "teacher": comparison.of_teacher(teacher, teacher_logits["test"], digits.test.labels),
+        "alone": comparison.of_students(table, 0.0),
+        "distilled": comparison.of_students(table, alpha),
+    }
+    difference = comparison.error_difference(groups)
+    print(comparison.means_as_text(groups, digits.test))
+    print(f"\ntest errors, distilled minus alone: {difference or 'one pair gives no interval, use --seeds 5'}")
+
+    settings = {
+        "student": student,
+        "temperature": temperature,
+        "alpha": alpha,
+        "seeds": seeds,
+        "lr": lr,
+        "batch_size": batch_size,
+        "teacher": teacher_path.name,
+        "data": digits.name,
+        "epochs": epochs,
+        "device": device,
+    }
+    seconds = round(time.perf_counter() - start)
+    comparison.save(groups, difference, settings, choice, seconds, out)
+    saved = "the students of seed 0, the record"
+    if difference:
+        saved += " and a figure"
+    print(f"In {out}: {saved}; {seconds} s without the teacher.")
+    return 0
+
+
+def _check(temperatures: list[float], alphas: list[float], lr: float) -> None:
+    for temperature, alpha in product(temperatures, alphas):
+        check_positive("temperature", temperature)
+        check_fraction("alpha", alpha)
+    check_positive("lr", lr)
+
+
+def _default_teacher_path(data_name: str, out: Path) -> Path:
+    """Where a teacher is looked for that wasn't named: the one that ships, else among the results."""
+    shipped = teachers.teacher_path(data_name)
+    return shipped if shipped.exists() else out / shipped.name
+
+
+def _teacher_at(path: Path, digits: data.Dataset, device: str | None, quiet: bool) -> nn.Module:
+    """The teacher in this file; trained and kept there where it doesn't exist."""
+    if not path.exists():
+        print(f"No teacher at {path}: training one, which takes some minutes.")
+        teacher, record = teachers.train_teacher(digits, epochs=30, seed=0, device=device, progress=not quiet)
+        teachers.save_teacher(teacher, record, path)
+    teacher, _ = teachers.load_teacher(digits.name, path)
+    return teacher
+
+
+def _choose(
+    train: Callable[..., Table], temperatures: list[float], alphas: list[float], seeds: int
+) -> tuple[float, float, dict[str, list]]:
+    """The temperature and alpha with the fewest errors on the validation images, and what there was to choose from.
+
+    The students that decide have other seeds than the pairs, so that the pairs' test errors stay unbiased.
+    """
+    first_seed = max(100, seeds)
+    table = train(range(first_seed, first_seed + seeds), temperatures, alphas)
+    best = table.best()
+    temperature = best.get("temperature", temperatures[0])  # at alpha = 0 the temperature plays no part
+    alpha = best["alpha"]
+    print(f"{table}\nBest on the validation images: T = {temperature:g}, alpha = {alpha:g}\n")
+
+    choice = {
+        "alpha": table.axis("alpha"),
+        "temperature": table.axis("temperature"),
+        "validation errors": table.means("validation_errors").tolist(),
+    }
+    return temperature, alpha, choice

@@ -1,0 +1,46 @@
+"""`kdtutor reproduce`: a paper's section, whole, with seeds."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from kdtutor import data
+from kdtutor.commands.arguments import add_device_argument
+
+HELP = "reproduce a paper's section with seeds, over hours; can be resumed"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The command's arguments; `reproduce` takes them."""
+    parser.add_argument("paper", choices=("hinton",), help="Hinton, Vinyals & Dean 2015, section 3")
+    parser.add_argument("--quick", action="store_true", help="a small version, in two minutes")
+    parser.add_argument(
+        "--out", type=Path, help="folder for records and weights (default runs/hinton or runs/hinton-quick)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("bfloat16", "float32"),
+        default="bfloat16",
+        help="of the large networks' products (default %(default)s: faster on a processor with instructions for it, "
+        "slower elsewhere)",
+    )
+    add_device_argument(parser)
+    parser.set_defaults(work=reproduce)
+
+
+def reproduce(paper: str, quick: bool, out: Path | None, precision: str, device: str | None) -> int:
+    """Train what `out` doesn't have yet, and print the paper's numbers beside ours."""
+    from kdtutor.course.hinton import paper as hinton
+    from kdtutor.course.hinton import reproduction
+
+    if out is None:
+        name = f"{paper}-quick" if quick else paper
+        out = Path("runs", name)
+
+    section = reproduction.Section(data.load("mnist"), out, quick, precision, device)
+    try:
+        section.run()
+    except KeyboardInterrupt:
+        print(f"kdtutor: interrupted; {section.runs.path} keeps the finished runs, the same command goes on")
+        return 130
+    print(f"\n{hinton.markdown(section.runs)}\n\nIn {out}: the records and the weights.")
+    return 0
