@@ -50,9 +50,9 @@ def test_the_products_are_those_of_the_network(monkeypatch):
         mlp(7, 5, 4, 3)(torch.rand(8, 7)).sum().backward()
 
     counts = []
-    for run in (backward, lambda: matrix_products((7, 5, 4, 3), 8, 8, number=1)):
+    for compute in (backward, lambda: matrix_products((7, 5, 4, 3), 8, 8, number=1)):
         with FlopCounterMode(display=False) as counter:
-            run()
+            compute()
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1] > 0
     with FlopCounterMode(display=False) as counter:
@@ -60,7 +60,7 @@ def test_the_products_are_those_of_the_network(monkeypatch):
     assert counter.get_total_flops() == 3 * counts[0]
 
 
-def test_runs_take_turns_after_a_warm_up_each():
+def test_functions_take_turns_after_a_warm_up_each():
     order = []
     seconds, results = in_turns({name: lambda name=name: order.append(name) or name.upper() for name in "ab"}, 3)
     assert "".join(order) == "abababab"
@@ -71,11 +71,11 @@ def test_runs_take_turns_after_a_warm_up_each():
 
 @pytest.fixture
 def timed(monkeypatch):
-    """Each run is made once, and is said to have taken 1, 2 and 4 seconds times its place."""
+    """Each function is called once, and is said to have taken 1, 2 and 4 seconds times its place."""
 
-    def once(runs, repeats):
-        results = {name: run() for name, run in runs.items()}
-        return {name: [1.0 * i, 2.0 * i, 4.0 * i] for i, name in enumerate(runs, start=1)}, results
+    def once(functions, repeats):
+        results = {name: function() for name, function in functions.items()}
+        return {name: [1.0 * i, 2.0 * i, 4.0 * i] for i, name in enumerate(functions, start=1)}, results
 
     monkeypatch.setattr(timing, "in_turns", once)
 
@@ -99,7 +99,7 @@ def test_epochs_are_scaled_to_55_000_images_and_compared(digits, monkeypatch):
 
 
 @pytest.mark.usefixtures("timed")
-def test_students_a_second_are_counted(digits):
+def test_students_per_second_are_counted(digits):
     rows = list(students.time_students(digits, quick=True))
     assert [row["students"] for row in rows] == [1, 8, 64, 1, 8, 64, 1, 2]
     for row in rows:
@@ -136,8 +136,8 @@ def test_busy_starts_and_stops_another_process(digits, monkeypatch):
         def wait(self):
             assert not self.running
 
-    def once(runs, repeats):
-        return {name: [3.0 if started and started[-1].running else 2.0] for name in runs}, {}
+    def once(functions, repeats):
+        return {name: [3.0 if started and started[-1].running else 2.0] for name in functions}, {}
 
     monkeypatch.setattr(timing, "in_turns", once)
     monkeypatch.setattr(processes.subprocess, "Popen", Process)

@@ -331,7 +331,7 @@ def reproduction_in_two_parts(digits, tmp_path_factory):
     return folder, *parts
 
 
-def test_reproduce_shows_the_papers_figures_beside_its_own(reproduction_in_two_parts):
+def test_reproduce_shows_the_papers_numbers_beside_its_own(reproduction_in_two_parts):
     folder, _, (status, printed, _) = reproduction_in_two_parts
     assert status == 0
     table = [line for line in printed.splitlines() if line.startswith("|")]

@@ -1,6 +1,6 @@
 """An epoch of distillation: as scripts on the web do it, by `distill`, and reduced to its matrix products."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise, product
 
@@ -100,22 +100,22 @@ def matrix_products(sizes: Sizes, examples: int, batch_size: int, number: int) -
 def time_epochs(data: Dataset, quick: bool) -> Iterator[Row]:
     """Seconds per epoch of 55,000 images, by loops from the web, by `distill`, and by its matrix products alone."""
     split = data.train[: 2_750 if quick else EPOCH]
-    inputs = normalised(split)
+    normalised_split = normalised(split)
     teacher = mlp(784, 512, 256, 10, seed=1).eval()
-    teacher_logits = predict(teacher, inputs)
+    teacher_logits = predict(teacher, normalised_split)
 
     for sizes, batch_size in product(((784, 128, 10), (784, 800, 800, 10)), (64, 256)):
-        few = threads_for(mlp(*sizes), inputs.inputs, batch_size, CPU)
-        loops = {
+        distill_threads = threads_for(mlp(*sizes), normalised_split.inputs, batch_size, CPU)
+        loops: dict[str, Callable[[], float | None]] = {
             "article's loop": partial(by_loader, sizes, teacher, split, batch_size, workers=0),
             "tutorial's, 2 workers": partial(by_loader, sizes, teacher, split, batch_size, workers=2),
-            "kdtutor.distill": partial(by_kdtutor, sizes, teacher_logits, inputs, batch_size),
-            "its products alone": partial(matrix_products, sizes, len(split), batch_size, few),
+            "kdtutor.distill": partial(by_kdtutor, sizes, teacher_logits, normalised_split, batch_size),
+            "its products alone": partial(matrix_products, sizes, len(split), batch_size, distill_threads),
         }
-        # scripts leave the number of threads as it is
+        # scripts take as many threads as the process has
         threads_of = dict.fromkeys(loops, torch.get_num_threads())
-        threads_of["kdtutor.distill"] = few
-        threads_of["its products alone"] = few
+        threads_of["kdtutor.distill"] = distill_threads
+        threads_of["its products alone"] = distill_threads
 
         seconds, losses = timing.in_turns(loops, repeats=2 if quick else 3)
         middle = medians(seconds)
