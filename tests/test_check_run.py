@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from kdtutor import Split, distillation_loss, evaluate, jitter, mlp, predict, train
 from kdtutor.data import label_noise
 from kdtutor.diagnosis import check_run
-from kdtutor.diagnosis.setup.sample import untouched
-from kdtutor.diagnosis.setup.teacher import scalings
+from kdtutor.diagnosis.setup.models import preserve_state
+from kdtutor.diagnosis.setup.normalisation import usual_scalings
 from kdtutor.models import Ensemble
 
 ADAM = torch.optim.Adam
@@ -502,9 +502,9 @@ def test_imagenets_normalisation(digits):
     x = torch.rand(20, 3, 9, 9)
     x.view(20, 3, -1)[0, :, :2] = torch.tensor([0.0, 1.0])  # black and white
     for came in (x, 255 * x, 2 * x - 1, scaled(x)):
-        ways = scalings(came)
-        torch.testing.assert_close(ways["ImageNet's mean and deviation"](came), scaled(x))
-        torch.testing.assert_close(ways["0..1, inverted (1 - x) first"](came), 1 - x)
+        ways = dict(usual_scalings(came))
+        torch.testing.assert_close(ways["ImageNet's mean and deviation"], scaled(x))
+        torch.testing.assert_close(ways["0..1, inverted (1 - x) first"], 1 - x)
 
 
 @pytest.mark.parametrize("order", [[1, 2, 3, 4, 5, 6, 7, 8, 9, 0], [9, 1, 2, 3, 4, 5, 6, 7, 8, 0]])
@@ -707,11 +707,11 @@ def test_the_same_call_says_the_same(setup):
     assert repr(check(run, transform=jitter)) == repr(check(run, transform=jitter))
 
 
-def test_untouched_restores_after_an_error():
+def test_preserve_state_restores_after_an_error():
     model = nn.BatchNorm1d(3)
 
     def spoil():
-        with untouched(model):
+        with preserve_state(model):
             model(torch.randn(4, 3))
             model.weight.data.zero_()
             model.eval()
