@@ -702,6 +702,17 @@ def test_a_teacher_in_torchscript(setup):
     assert names(check(run)) == []
 
 
+def test_a_notebook_shows_a_report_in_markdown(setup):
+    run = setup("norm")
+    run.teacher.train()
+    markdown = check(run)._repr_markdown_()
+    assert "Mistake `teacher_in_train_mode`: The teacher is in train mode, and that changes its answers" in markdown
+    assert "```python\nteacher.eval() before training" in markdown
+    assert "\n\nNot checked: the temperature of the evaluation: no evaluate was given." in markdown
+    run.teacher.eval()
+    assert check(run)._repr_markdown_().startswith("**No known mistake found in what could be checked.**\n\nChecked: ")
+
+
 def test_the_same_call_says_the_same(setup):
     run = setup()
     assert repr(check(run, transform=jitter)) == repr(check(run, transform=jitter))

@@ -103,9 +103,9 @@ def _of_other_examples(expected: Tensor, cached: Tensor) -> bool:
     cached_distances = torch.cdist(cached[chosen], cached[chosen])
     distances -= distances.mean()
 
-    by_chance = []
-    for _ in range(99):
+    association = (distances * cached_distances).sum()
+    by_chance = torch.empty(99)
+    for i in range(len(by_chance)):
         order = torch.randperm(n, generator=generator)
-        by_chance.append((distances * cached_distances[order][:, order]).sum())
-    association, by_chance = (distances * cached_distances).sum(), torch.stack(by_chance)
+        by_chance[i] = (distances * cached_distances[order][:, order]).sum()
     return bool(association <= by_chance.mean() + 4 * by_chance.std())

@@ -12,9 +12,9 @@ from kdtutor.data import Split
 from kdtutor.diagnosis.setup.cached_logits import check_cache
 from kdtutor.diagnosis.setup.evaluation import check_evaluation
 from kdtutor.diagnosis.setup.examples import Transform
+from kdtutor.diagnosis.setup.finite_loss import check_loss
 from kdtutor.diagnosis.setup.given import read_setup
 from kdtutor.diagnosis.setup.gradients import check_gradients
-from kdtutor.diagnosis.setup.loss import check_loss
 from kdtutor.diagnosis.setup.models import preserve_state
 from kdtutor.diagnosis.setup.modes import check_modes
 from kdtutor.diagnosis.setup.outputs import check_outputs

@@ -40,7 +40,7 @@ class Setup:
     teacher_logits: Tensor
 
     def preserved(self) -> AbstractContextManager[None]:
-        """For experiments with the user's own functions."""
+        """Whatever the user's own functions do inside is undone afterwards."""
         return preserve_state(self.teacher, self.student, *self.modules, data=self.data)
 
     def student_parameters(self) -> list[nn.Parameter]:
@@ -55,11 +55,8 @@ class Setup:
         among the modules isn't meant."""
         student = [parameter for parameter in self.student_parameters() if parameter.requires_grad]
         others = {*student, *self.teacher.parameters()}
-        modules = []
-        for parameter in nn.ModuleList(self.modules).parameters():
-            if parameter.requires_grad and parameter not in others:
-                modules.append(parameter)
-        return {"student": student, "modules": modules}
+        modules = nn.ModuleList(self.modules).parameters()
+        return {"student": student, "modules": [p for p in modules if p.requires_grad and p not in others]}
 
     def shared_parameters(self) -> set[nn.Parameter]:
         """The teacher's parameters that training the student moves, because both have them."""
@@ -79,7 +76,7 @@ def read_setup(
     transform: Transform | None,
     teacher_transform: Transform | None,
 ) -> Setup:
-    """Read the data and ask the models."""
+    """Take a sample of the data, and call the models on it."""
     inputs, labels, cached_logits = read_sample(data, examples, teacher_logits)
     student_inputs = teacher_inputs = transformed("transform", transform, inputs)
     if teacher_transform is not None:

@@ -37,10 +37,8 @@ def check_gradients(setup: Setup, findings: Findings, step: Callable[..., Tensor
 def _check_step(setup: Setup, findings: Findings, step: Callable[..., Tensor]) -> None:
     trained = setup.trained_parameters()
     students = [*trained["student"], *trained["modules"]]
-    teachers = []
-    for parameter in setup.teacher.parameters():
-        if parameter.requires_grad and parameter not in {*students}:
-            teachers.append(parameter)
+    others = {*setup.teacher.parameters()} - {*students}
+    teachers = [parameter for parameter in others if parameter.requires_grad]
 
     batch = [setup.inputs[:BATCH], setup.labels[:BATCH]]
     if setup.cached_logits is not None:

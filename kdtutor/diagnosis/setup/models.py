@@ -48,11 +48,11 @@ def logits_in_eval_mode(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
 
 @contextmanager
 def preserve_state(*models: nn.Module, data: object = None) -> Iterator[None]:
-    """Whatever is done inside, it is undone afterwards: the models' attributes, modes, weights, buffers and gradients,
-    and the states of the random generators, the global ones and `data`'s own. Inside, what is random follows from a
-    seed."""
+    """Whatever is done inside is undone afterwards: the models' attributes, modes, weights, buffers and gradients are
+    restored, and the states of the random generators, the global ones and `data`'s own. Inside, what is random follows
+    from a seed."""
     every_model = nn.ModuleList(models)
-    with ExitStack() as afterwards:  # calls back what was registered, the latest first
+    with ExitStack() as afterwards:  # makes the calls registered below when the block ends, the last one first
         afterwards.callback(random.setstate, random.getstate())
         afterwards.callback(np.random.set_state, np.random.get_state())
         for generator in _generators_of(data):
@@ -61,7 +61,7 @@ def preserve_state(*models: nn.Module, data: object = None) -> Iterator[None]:
         for module in every_model.modules():
             afterwards.callback(setattr, module, "training", module.training)
             for table in (vars(module), module._parameters, module._buffers, module._modules):
-                if isinstance(table, dict):  # TorchScript's tables are none
+                if isinstance(table, dict):  # TorchScript's tables aren't
                     afterwards.callback(table.update, dict(table))
                     afterwards.callback(table.clear)
 

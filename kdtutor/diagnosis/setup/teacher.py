@@ -1,7 +1,7 @@
 """Does the teacher know its inputs and its labels? Part of `check_run`.
 
 If another usual scaling of the inputs, or another order of the classes, takes away most of its errors, then that is
-what it learned. Either is chosen on one half of the examples, those with even numbers, and judged on the other.
+what it learned. Either is chosen among the examples with even numbers, and judged on those with odd numbers.
 """
 
 import torch
@@ -15,8 +15,9 @@ from kdtutor.diagnosis.setup.report import Findings
 from kdtutor.statistics import mcnemar
 
 SURE = 1e-4  # the p-value below which one of a few ways of reading the teacher is better than another
-CHOOSING = 600  # examples, half of which choose among the scalings
-JUDGED = slice(1, None, 2)
+CHOOSING = slice(0, None, 2)
+CHOOSING_SCALING = slice(0, 600, 2)  # fewer, because the teacher is called for each scaling
+JUDGING = slice(1, None, 2)
 
 
 def check_teacher(setup: Setup, findings: Findings) -> str | None:
@@ -35,7 +36,7 @@ def check_teacher(setup: Setup, findings: Findings) -> str | None:
     share_of_labels = torch.bincount(labels, minlength=classes) / n
     share_of_outputs = torch.bincount(logits.argmax(1), minlength=classes) / n
     chance = min(1.0, float(share_of_outputs @ share_of_labels))  # right, if outputs know nothing of the labels
-    by_chance = float(binom.sf(right - 1, n, chance)) > 0.01
+    by_chance = float(binom.sf(right - 1, n, chance)) > 0.01  # whether so many may be right by chance
     for check in (_check_scaling, _check_order):
         mistake = check(setup, findings, wrong, by_chance)
         if mistake is not None:
@@ -85,25 +86,25 @@ def _check_scaling(setup: Setup, findings: Findings, wrong: Tensor, by_chance: b
         findings.not_checked.append(f"other scalings of the inputs: {why}")
         return None
     findings.checked.append("usual scalings of the teacher's inputs")
-    before = wrong[JUDGED]
+    before = wrong[JUDGING]
     if mcnemar(before, torch.zeros_like(before)) > SURE:
         return None  # so few errors that no other scaling could be shown to be better
 
     def wrong_if_scaled(scaled: Tensor, rows: slice) -> Tensor:
         return _wrong(logits_in_eval_mode("teacher", setup.teacher, scaled[rows]), setup.labels[rows])
 
-    fewest, best, best_inputs = len(inputs) + 1, "", inputs
+    fewest_errors, best, best_inputs = len(inputs) + 1, "", inputs
     for name, scaled in usual_scalings(inputs):
-        if torch.allclose(scaled, inputs, atol=1e-3):
-            continue
-        errors = int(wrong_if_scaled(scaled, slice(0, CHOOSING, 2)).sum())
-        if errors < fewest:
-            fewest, best, best_inputs = errors, name, scaled
+        if torch.allclose(scaled[CHOOSING_SCALING], inputs[CHOOSING_SCALING], atol=1e-3):
+            continue  # the scaling that they have
+        errors = int(wrong_if_scaled(scaled, CHOOSING_SCALING).sum())
+        if errors < fewest_errors:
+            fewest_errors, best, best_inputs = errors, name, scaled
     return _add_if_better(
         findings,
         "other_normalisation",
         before,
-        wrong_if_scaled(best_inputs, JUDGED),
+        wrong_if_scaled(best_inputs, JUDGING),
         by_chance,
         how=f"with inputs scaled to {best}",
         effect="The targets are those of inputs that the teacher doesn't know: quietly bad.",
@@ -119,14 +120,14 @@ def _check_order(setup: Setup, findings: Findings, wrong: Tensor, by_chance: boo
         return None
     findings.checked.append("the order of the teacher's classes")
 
-    label_of = _likeliest_labels(labels[::2], predicted[::2], classes)
+    label_of = _likeliest_labels(labels[CHOOSING], predicted[CHOOSING], classes)
     after = (label_of[predicted] != labels) | unusable(setup.teacher_logits)
     renamed = [f"{c} -> {int(label_of[c])}" for c in predicted.unique().tolist() if label_of[c] != c]
     return _add_if_better(
         findings,
         "class_order_differs",
-        wrong[JUDGED],
-        after[JUDGED],
+        wrong[JUDGING],
+        after[JUDGING],
         by_chance,
         how=f"with its classes renamed ({', '.join(renamed[:12])})",
         effect="The student is taught one class under the name of another, against the labels.",

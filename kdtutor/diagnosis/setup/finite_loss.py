@@ -23,7 +23,7 @@ def check_loss(setup: Setup, findings: Findings, loss: Loss | None) -> bool:
     findings.checked.append("the loss on this data and on logits far apart")
     labels = setup.labels[:BATCH]
     student_logits, teacher_logits = setup.student_logits[:BATCH], setup.teacher_logits[:BATCH]
-    _, detached = _evaluate(loss, _full_precision(student_logits), _full_precision(teacher_logits), labels)
+    _, detached = _call_loss(loss, _full_precision(student_logits), _full_precision(teacher_logits), labels)
 
     # a student that is sure of the label, and a teacher that is sure of another class
     one_hot = torch.eye(student_logits.shape[1])
@@ -36,11 +36,11 @@ def check_loss(setup: Setup, findings: Findings, loss: Loss | None) -> bool:
     half = student_logits.dtype in HALF or teacher_logits.dtype in HALF
     for where, logits in cases.items():
         try:
-            finite, _ = _evaluate(loss, *logits, labels)
+            finite, _ = _call_loss(loss, *logits, labels)
         except RuntimeError as error:
             findings.not_checked.append(f"the loss {where}: {' '.join(str(error).split())}")
             continue
-        if not finite and _evaluate(distillation_loss, *logits, labels)[0]:
+        if not finite and _call_loss(distillation_loss, *logits, labels)[0]:
             findings.add(
                 "nan_on_underflow",
                 what=f"The loss or its gradient is NaN or infinite {where}, where kdtutor.distillation_loss is finite.",
@@ -57,7 +57,7 @@ def _full_precision(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _evaluate(loss: Loss, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> tuple[bool, bool]:
+def _call_loss(loss: Loss, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> tuple[bool, bool]:
     """Whether the loss and the student's gradient are finite, and whether the teacher's logits get no gradient."""
     student_logits = student_logits.detach().clone().requires_grad_()
     teacher_logits = teacher_logits.detach().clone().requires_grad_()
