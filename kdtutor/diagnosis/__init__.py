@@ -3,6 +3,7 @@ the mistakes around it: models, optimizer, data, evaluation."""
 
 from kdtutor.diagnosis.findings import Finding
 from kdtutor.diagnosis.loss.diagnosis import Diagnosis, diagnose
-from kdtutor.diagnosis.setup.check import RunCheck, check_run
+from kdtutor.diagnosis.setup.check import check_run
+from kdtutor.diagnosis.setup.report import RunCheck
 
 __all__ = ["Diagnosis", "Finding", "RunCheck", "check_run", "diagnose"]

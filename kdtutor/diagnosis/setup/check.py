@@ -2,47 +2,25 @@
 experiment; what can't be seen from the arguments is said to be unseen."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_labels, check_logits, shape
-from kdtutor._text import wrap
 from kdtutor.data import Split
-from kdtutor.diagnosis.findings import Finding, listed
 from kdtutor.diagnosis.setup.cached_logits import check_cache
-from kdtutor.diagnosis.setup.measures import check_evaluation, check_loss
-from kdtutor.diagnosis.setup.sample import Run, answers, ask, read, untouched, view, what_varies
-from kdtutor.diagnosis.setup.teacher import check_outputs, check_teacher
-from kdtutor.diagnosis.setup.wiring import check_gradients, check_modes, check_optimizer, check_sharing
-
-Transform = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, repr=False)
-class RunCheck:
-    """What `check_run` found.
-
-    Attributes:
-        mistakes: what is wrong.
-        notes: what may be meant, or can't be settled from outside.
-        checked: what was looked at.
-        not_checked: what wasn't, and why.
-    """
-
-    mistakes: tuple[Finding, ...]
-    notes: tuple[Finding, ...]
-    checked: tuple[str, ...]
-    not_checked: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        lines = [listed(self.mistakes, self.notes)] if self.mistakes or self.notes else []
-        if not self.mistakes:
-            lines.insert(0, "No known mistake found in what could be checked.")
-        lines.append(wrap(f"Checked: {'; '.join(self.checked)}.", 4))
-        return "\n".join([*lines, *(wrap(f"Not checked: {why}.", 4) for why in self.not_checked)])
+from kdtutor.diagnosis.setup.evaluation import check_evaluation
+from kdtutor.diagnosis.setup.examples import Transform
+from kdtutor.diagnosis.setup.finite_loss import check_loss
+from kdtutor.diagnosis.setup.given import read_setup
+from kdtutor.diagnosis.setup.gradients import check_gradients
+from kdtutor.diagnosis.setup.models import preserve_state
+from kdtutor.diagnosis.setup.modes import check_modes
+from kdtutor.diagnosis.setup.outputs import check_outputs
+from kdtutor.diagnosis.setup.parameters import check_frozen, check_optimizer, check_sharing
+from kdtutor.diagnosis.setup.report import Findings, RunCheck
+from kdtutor.diagnosis.setup.teacher import check_teacher
 
 
 def check_run(
@@ -60,7 +38,7 @@ def check_run(
     evaluate: Callable[..., Any] | None = None,
     examples: int = 2000,
 ) -> RunCheck:
-    """Find known mistakes in the set-up of a distillation, and say what each does and how to mend it.
+    """Find known mistakes in the set-up of a distillation, and say what each does and how to fix it.
 
     Call it where your training loop would take its first step: modes are judged as they stand. (`kdtutor.distill` sets
     them itself.) Whatever comes in is handed back as it came: weights, modes, gradients, buffers, random states.
@@ -73,7 +51,7 @@ def check_run(
         modules: whatever else is trained or holds the models, such as a projection, or a wrapper.
         transform: what the student's inputs (n, ...) go through after that, such as normalisation and augmentation.
         teacher_transform: the same for the teacher; unless given, it sees what the student sees.
-        teacher_logits: cached logits (N, C), a row an example, in the order in which `data` gives them.
+        teacher_logits: cached logits (N, C), one row per example, in the order in which `data` gives them.
         loss: loss(student_logits, teacher_logits, labels) -> scalar.
         step: step(inputs, labels) -> the loss of one batch as data gives it, computed just as your loop does, with the
             models called as there, and no backward(). A batch's third part, if there is one, is passed on.
@@ -83,65 +61,72 @@ def check_run(
 
     Raises TypeError or ValueError for what can't be looked at. Source of the mistakes: public code and issues.
     """
-    modules, optimizers = _arguments(teacher, student, data, modules, optimizer, teacher_logits)
+    _check_arguments(teacher, student, data, teacher_logits)
+    modules, optimizers = _as_modules(modules), _as_optimizers(optimizer)
     check_count("examples", examples)
-    functions = {"transform": transform, "teacher_transform": teacher_transform, "loss": loss, "step": step}
-    for name, function in (functions | {"evaluate": evaluate}).items():
-        if function is not None and not callable(function):
-            raise TypeError(f"{name} must be a function or None, got {type(function).__name__}")
-    with untouched(teacher, student, *modules, data=data):
-        inputs, labels, cached = read(data, examples, teacher_logits)
-        seen = view("transform", transform, inputs)
-        shown = seen if teacher_transform is None else view("teacher_transform", teacher_transform, inputs)
-        fresh = what_varies(data, transform, inputs)
-        run = Run(teacher, student, modules, optimizers, inputs, labels, seen, shown, cached, fresh)
-        student_logits, teacher_logits = answers("student", student, seen), answers("teacher", teacher, shown)
-        check_labels(labels, student_logits)
-        shared = check_sharing(run)
-        check_modes(run, shared)
-        check_optimizer(run, shared)
-        cause = check_teacher(run, teacher_logits)
-        usable = check_outputs(run, student_logits, teacher_logits, cause)
+    _check_functions(transform=transform, teacher_transform=teacher_transform, loss=loss, step=step, evaluate=evaluate)
+
+    findings = Findings()
+    with preserve_state(teacher, student, *modules, data=data):
+        setup = read_setup(
+            teacher, student, modules, optimizers, data, examples, teacher_logits, transform, teacher_transform
+        )
+        check_labels(setup.labels, setup.student_logits)
+
+        check_sharing(setup, findings)
+        check_modes(setup, findings)
+        check_frozen(setup, findings)
+        check_optimizer(setup, findings)
+        teacher_mistake = check_teacher(setup, findings)
         detached = False
-        if usable:
-            check_cache(run, teacher_logits, cause)
-            with torch.no_grad(), untouched(student, teacher):
-                outputs = ask("student", student, seen[:64]), ask("teacher", teacher, shown[:64])
-            half = any(logits.dtype in (torch.float16, torch.bfloat16) for logits in outputs)
-            detached = check_loss(run, loss, student_logits, teacher_logits, half)
+        if check_outputs(setup, findings, teacher_mistake):
+            check_cache(setup, findings, teacher_mistake)
+            detached = check_loss(setup, findings, loss)
         else:
-            run.not_checked.append("cached logits and the loss: the models' outputs can't be used")
-        batch = (inputs[:64], labels[:64]) if cached is None else (inputs[:64], labels[:64], cached[:64])
-        with untouched(teacher, student, *modules, data=data):
-            check_gradients(run, step, batch, detached)
-        check_evaluation(run, evaluate, data, student_logits.shape[1])
-    return RunCheck(*map(tuple, (run.mistakes, run.notes, run.checked, run.not_checked)))
+            findings.not_checked.append("cached logits and the loss: the models' outputs can't be used")
+        check_gradients(setup, findings, step, detached)
+        check_evaluation(setup, findings, evaluate)
+    return findings.report()
 
 
-def _arguments(
-    teacher: object, student: object, data: object, modules: object, optimizer: object, teacher_logits: object
-) -> tuple[tuple[nn.Module, ...], tuple[torch.optim.Optimizer, ...] | None]:
-    """The modules and the optimizers, each as a tuple; raises one sentence for what can't be looked at."""
+def _check_arguments(teacher: object, student: object, data: object, teacher_logits: object) -> None:
     for name, model in (("teacher", teacher), ("student", student)):
         if not isinstance(model, nn.Module):
             raise TypeError(f"{name} must be an nn.Module, got {type(model).__name__}")
-    if not isinstance(data, Split) and (isinstance(data, Tensor | str) or not hasattr(data, "__iter__")):
-        raise TypeError(f"data must be a Split or an iterable of batches (inputs, labels), got {type(data).__name__}")
+
+    got = type(data).__name__
+    if isinstance(data, Tensor | str) or not (isinstance(data, Split) or hasattr(data, "__iter__")):
+        raise TypeError(f"data must be a Split or an iterable of batches (inputs, labels), got {got}")
     if hasattr(data, "__next__"):
-        raise TypeError(f"data must be run through more than once (a list, a DataLoader), got {type(data).__name__}")
-    modules = (modules,) if isinstance(modules, nn.Module) else tuple(modules)
-    for module in modules:
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"each of modules must be an nn.Module, got {type(module).__name__}")
+        raise TypeError(f"data must be run through more than once (a list, a DataLoader), got {got}")
+
     if teacher_logits is not None:
         check_logits("teacher_logits", teacher_logits)
         if teacher_logits.dim() != 2:
             raise ValueError(f"teacher_logits must be (N, C), got {shape(teacher_logits)}")
+
+
+def _check_functions(**functions: object) -> None:
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be a function or None, got {type(function).__name__}")
+
+
+def _as_modules(modules: nn.Module | Iterable[nn.Module]) -> tuple[nn.Module, ...]:
+    if isinstance(modules, nn.Module):
+        return (modules,)
+    modules = tuple(modules)
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"each of modules must be an nn.Module, got {type(module).__name__}")
+    return modules
+
+
+def _as_optimizers(optimizer: object) -> tuple[torch.optim.Optimizer, ...] | None:
     if optimizer is None:
-        return modules, None
-    several = isinstance(optimizer, tuple | list)
-    optimizers = tuple(optimizer) if several else (optimizer,)
+        return None
+    optimizers = tuple(optimizer) if isinstance(optimizer, tuple | list) else (optimizer,)
     for each in optimizers:
         if not isinstance(each, torch.optim.Optimizer):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer or a list of them, got {type(each).__name__}")
-    return modules, optimizers
+    return optimizers
