@@ -311,10 +311,10 @@ def reproduce(digits, tmp_path, monkeypatch):
 def test_reproduce_shows_the_papers_figures_beside_its_own(reproduce, tmp_path, capsys):
     assert reproduce() == 0
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert table == paper.markdown(paper.runs(tmp_path)).splitlines()
+    assert table == paper.markdown(paper.records(tmp_path)).splitlines()
     assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in tmp_path.iterdir()}
     assert [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])] == [
-        paper.runs(tmp_path).rows("teacher")[0]["test_errors"]
+        paper.records(tmp_path).rows("teacher")[0]["test_errors"]
     ] * 2
 
 
@@ -328,7 +328,7 @@ def test_reproduce_goes_on_where_it_was_interrupted(reproduce, tmp_path, monkeyp
     assert reproduce() == 130
     assert "keeps the finished runs" in capsys.readouterr().out
     finished = (tmp_path / "runs.jsonl").read_bytes()
-    assert paper.runs(tmp_path).rows("student")
+    assert paper.records(tmp_path).rows("student")
     monkeypatch.setattr(reproduction.Section, "missing", missing)
     assert reproduce() == 0
     assert (tmp_path / "runs.jsonl").read_bytes().startswith(finished)

@@ -181,9 +181,9 @@ def _reproduce(options: argparse.Namespace) -> int:
     try:
         section.run()
     except KeyboardInterrupt:
-        print(f"kdtutor: interrupted; {section.runs.path} keeps the finished runs, the same command goes on")
+        print(f"kdtutor: interrupted; {section.records.path} keeps the finished runs, the same command goes on")
         return 130
-    print(f"\n{paper.markdown(section.runs)}\n\nIn {out}: the records and the weights.")
+    print(f"\n{paper.markdown(section.records)}\n\nIn {out}: the records and the weights.")
     return 0
 
 

@@ -29,10 +29,9 @@ class Records:
         self.path = Path(path)
 
     def __call__(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
-        settings_in_json = json.loads(json.dumps(settings))
-        for row in self._all():
-            if row["kind"] == kind and row["settings"] == settings_in_json:
-                return row
+        row = self.find(kind, **settings)
+        if row is not None:
+            return row
 
         start = time.perf_counter()
         result = make(**settings)
@@ -41,6 +40,14 @@ class Records:
         line = json.dumps(row)
         self._append(line)
         return json.loads(line)
+
+    def find(self, kind: str, /, **settings) -> Row | None:
+        """The row of a kind with exactly these settings; None before it is made."""
+        settings_in_json = json.loads(json.dumps(settings))
+        for row in self._all():
+            if row["kind"] == kind and row["settings"] == settings_in_json:
+                return row
+        return None
 
     def rows(self, kind: str, /, **settings) -> list[Row]:
         """The rows of a kind with these settings among theirs, in the order of their seeds."""
