@@ -59,8 +59,9 @@ def _wrong_kind(given: Any, wanted: Any) -> str | None:
         return "this is None: is a `return` missing?"
     if isinstance(wanted, list | tuple):
         parts = parts_of(given)
-        count = "one" if parts is None else len(parts)
-        return f"{len(wanted)} values are wanted, in a tuple; {count} came"
+        if parts is None:
+            return f"{len(wanted)} values are wanted, in a tuple; one came"
+        return f"{len(wanted)} values are wanted, in a tuple; {len(parts)} came"
 
     numbers = numbers_of(given)
     if numbers is None:

@@ -46,7 +46,8 @@ def difference(
 def _leads_to(given: Any, mistake: Any) -> bool:
     """Whether a mistake, a value or a function that returns it, gives just the value that came."""
     try:
-        value = mistake() if callable(mistake) else mistake
-        return same(given, value)
+        if callable(mistake):
+            return same(given, mistake())
+        return same(given, mistake)
     except Exception:  # a learner who made a mistake that raises wouldn't have brought a value
         return False

@@ -131,16 +131,19 @@ def _factor(factor: float, shapes: set[tuple[int, ...]], constants: Mapping[str,
     """A factor in words: those that are given, units, the sign, the lengths of the first and the last axis."""
     if _equal(factor, -1):
         return "with the other sign"
-    times = f"times {factor:.4g}" if abs(factor) >= 1 else f"divided by {1 / factor:.4g}"
+    times = f"times {factor:.4g}"
+    if abs(factor) < 1:
+        times = f"divided by {1 / factor:.4g}"
     for value, words in UNITS.items():
         if _equal(factor, value):
             return f"{times}: {words}"
 
     meanings = dict(constants)
-    lengths = next(iter(shapes)) if len(shapes) == 1 else ()
-    if lengths:
-        meanings["the number of rows"] = lengths[0]
-        meanings["the number of columns"] = lengths[-1]
+    if len(shapes) == 1:
+        (shape,) = shapes
+        if shape:
+            meanings["the number of rows"] = shape[0]
+            meanings["the number of columns"] = shape[-1]
     for words, value in meanings.items():
         if value not in (0, 1) and (_equal(factor, value) or _equal(factor, 1 / value)):
             return f"{times}, {words}"

@@ -63,7 +63,9 @@ def numbers_of(value: Any) -> Tensor | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # arrays that can't be written to, lists of tensors with a history
             numbers = torch.as_tensor(value).detach().cpu()
-            return numbers if numbers.layout == torch.strided else numbers.to_dense()
+            if numbers.layout != torch.strided:
+                numbers = numbers.to_dense()
+            return numbers
     except (TypeError, ValueError, RuntimeError):
         return None
 

@@ -193,7 +193,7 @@ class Section:
         return {metric: table.values(metric) for metric in METRICS}
 
     def best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
-        """A student 2x800 that answers as the mean of several teachers does, on the jittered views that they see."""
+        """A student 2x800 that matches the mean of several teachers, on the jittered views that they see."""
         network, views = mlp(784, 800, 800, 10, seed=settings["seed"]), self._views(teachers)
 
         def loss(logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor) -> Tensor:
