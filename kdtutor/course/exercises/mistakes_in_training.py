@@ -25,6 +25,7 @@ def loss_of(soft: Callable = kl_from, hard: Callable = _hard, power: int = 2, we
     weights(alpha) gives both w. Right with these defaults."""
 
     def loss(s: Tensor, t: Tensor, y: Tensor, tau: float, alpha: float) -> Tensor:
+        """A weighted sum of a soft and a hard term."""
         soft_weight, hard_weight = weights(alpha)
         return soft_weight * tau**power * soft(s, t, tau) + hard_weight * hard(s, y, tau)
 
@@ -141,6 +142,7 @@ def step_of(ask: Callable = _ask, loss: Callable = distillation_loss, update: Ca
     def step(
         student: nn.Module, teacher: nn.Module, images: Tensor, labels: Tensor, tau: float, alpha: float, lr: float
     ) -> float:
+        """One step of training the student on a batch; the loss."""
         teacher_logits = ask(teacher, images)
         value = loss(student(images), teacher_logits, labels, tau, alpha)
         update(student, teacher, value, lr)
