@@ -160,10 +160,12 @@ class Section:
         """A student 2x800 that sees no 3, or only 7s and 8s; then the biases of these classes are moved."""
         labels = self.data.train.labels
         if transfer == "without 3":
-            classes, sign = [3], 1
+            classes = [3]
+            sign = 1
             kept = labels != 3
         else:
-            classes, sign = [7, 8], -1
+            classes = [7, 8]
+            sign = -1
             kept = (labels == 7) | (labels == 8)
 
         network = mlp(784, 800, 800, 10, seed=settings["seed"])
