@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
+from kdtutor.course.documents import insert
 from kdtutor.course.hinton import paper
 
 HERE = Path(__file__).parent
@@ -53,8 +54,8 @@ def publish(notebooks: list[Path]) -> None:
     """The findings that the notebooks store, as JSON; and the README's two tables, from them and from the records."""
     findings = claims.collect(notebooks)
     write_json({"findings": findings}, data.shipped() / "claims.json")
-    text = claims.insert(README.read_text(encoding="utf-8"), "ledger", claims.markdown(findings))
-    README.write_text(claims.insert(text, "paper", paper.markdown(paper.runs())), encoding="utf-8")
+    text = insert(README.read_text(encoding="utf-8"), "ledger", claims.markdown(findings))
+    README.write_text(insert(text, "paper", paper.markdown(paper.records())), encoding="utf-8")
 
 
 def main(paths: list[Path]) -> None:

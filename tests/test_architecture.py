@@ -15,6 +15,7 @@ import pytest
 
 import kdtutor
 from kdtutor.course import claims, publishing
+from kdtutor.course.documents import insert
 from kdtutor.course.exercises import EXERCISES
 from kdtutor.course.hinton import paper
 
@@ -123,13 +124,13 @@ def test_the_readme_has_the_ledger_that_the_notebooks_found():
     findings = claims.collect(NOTEBOOKS)
     assert json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8")) == {"findings": findings}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert claims.insert(readme, "ledger", claims.markdown(findings)) == readme
+    assert insert(readme, "ledger", claims.markdown(findings)) == readme
     assert {row["claim"] for row in findings} == {*claims.CLAIMS}, "each claim of the ledger has been put to the test"
 
 
 def test_the_readme_has_the_papers_figures_beside_the_records():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert claims.insert(readme, "paper", paper.markdown(paper.runs())) == readme
+    assert insert(readme, "paper", paper.markdown(paper.records())) == readme
 
 
 def test_the_readmes_diagnosis_is_what_it_gets():

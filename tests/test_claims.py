@@ -5,14 +5,11 @@ import re
 
 import nbformat
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 
-from kdtutor.course.claims import CLAIMS, MIME, Finding, collect, finding, insert, markdown
+from kdtutor.course.claims import CLAIMS, MIME, ClaimFinding, collect, finding, markdown
 from kdtutor.statistics import Interval, PairedDifference, paired_difference
 
-properties = settings(deadline=None, max_examples=50)
 FEWER = PairedDifference(-30.0, Interval(-40.0, -20.0), 5, ("alone", "distilled"))
 MORE = PairedDifference(30.0, Interval(20.0, 40.0), 5, ("alone", "distilled"))
 UNSURE = PairedDifference(-3.0, Interval(-10.0, 4.0), 5, ("alone", "distilled"))
@@ -40,7 +37,7 @@ UNSURE = PairedDifference(-3.0, Interval(-10.0, 4.0), 5, ("alone", "distilled"))
     ],
 )
 def test_the_interval_decides_or_else_the_notebook(effect, supports, verdict):
-    assert finding("generalises", effect, supports) == Finding("generalises", verdict, str(effect))
+    assert finding("generalises", effect, supports) == ClaimFinding("generalises", verdict, str(effect))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +163,7 @@ def cells(table):
     return [re.split(r" (?<!\\)\| ", line[2:-2]) for line in (lines[0], *lines[2:])]
 
 
-def test_the_table_has_a_line_a_finding_in_the_order_of_the_claims():
+def test_the_table_has_one_finding_per_line_in_the_order_of_the_claims():
     head, *lines = cells(markdown(row(claim) for claim in reversed(CLAIMS)))
     assert head == ["claim", "source", "verdict", "measured", "notebook"]
     link = "[05](notebooks/05_name.ipynb)"
@@ -201,50 +198,3 @@ def test_what_a_notebook_stored_arrives_in_the_table(tmp_path):
         f"100 labels: {FEWER}",
         "[07](notebooks/07_few.ipynb)",
     ]
-
-
-# In the README
-
-
-TEXT = "# Title\n<!-- ledger -->\nold | table\n<!-- end of ledger -->\nrest\n<!-- ledger -->\n"
-LINE = st.text(st.characters(codec="utf-8", exclude_characters="<"), max_size=20)
-
-
-def test_insert_puts_a_section_between_its_lines_in_the_place_of_what_was_there():
-    expected = "# Title\n<!-- ledger -->\n\nnew\n\n<!-- end of ledger -->\nrest\n<!-- ledger -->\n"
-    assert insert(TEXT, "ledger", "new") == expected
-
-
-@properties
-@given(before=LINE, old=LINE, after=LINE, section=LINE, other=LINE)
-def test_inserting_again_changes_nothing_and_a_later_section_replaces_it(before, old, after, section, other):
-    text = f"{before}\n<!-- a -->\n{old}\n<!-- end of a -->\n{after}"
-    once = insert(text, "a", section)
-    assert insert(once, "a", section) == once
-    assert insert(insert(text, "a", other), "a", section) == once
-    assert once.startswith(f"{before}\n<!-- a -->\n")
-    assert once.endswith(f"\n<!-- end of a -->\n{after}")
-    assert section in once
-
-
-def test_sections_of_other_names_are_left_alone():
-    text = TEXT + "<!-- figures -->\n<!-- end of figures -->\n"
-    both = insert(insert(text, "figures", "1"), "ledger", "2")
-    assert both == insert(insert(text, "ledger", "2"), "figures", "1")
-    assert both.endswith("<!-- figures -->\n\n1\n\n<!-- end of figures -->\n")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "<!-- ledger -->\n",
-        "<!-- end of ledger -->\n",
-        "<!-- end of ledger -->\n<!-- ledger -->\n",
-        "<!-- table -->\n<!-- end of table -->\n",
-        "<!-- ledger --> <!-- end of ledger -->\n",
-    ],
-)
-def test_a_text_without_the_lines_is_refused(text):
-    with pytest.raises(ValueError, match=r"^text must have the lines <!-- ledger --> and <!-- end of ledger -->$"):
-        insert(text, "ledger", "new")

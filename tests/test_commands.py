@@ -335,7 +335,7 @@ def test_reproduce_shows_the_papers_numbers_beside_its_own(reproduction_in_two_p
     folder, _, (status, printed, _) = reproduction_in_two_parts
     assert status == 0
     table = [line for line in printed.splitlines() if line.startswith("|")]
-    records = paper.runs(folder)
+    records = paper.records(folder)
     assert table == paper.markdown(records).splitlines()
     assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in folder.iterdir()}
     in_bold = [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])]
@@ -346,7 +346,7 @@ def test_reproduce_goes_on_where_it_was_interrupted(reproduction_in_two_parts):
     _, (status, printed, finished), (status_later, printed_later, records) = reproduction_in_two_parts
     assert status == 130
     assert "keeps the finished runs" in printed
-    assert '"run": "student"' in finished.decode()
+    assert '"kind": "student"' in finished.decode()
     assert status_later == 0
     assert records.startswith(finished)
     assert "student:" not in printed_later

@@ -14,10 +14,17 @@ from torch import Tensor, nn
 
 from kdtutor.course import exercises
 from kdtutor.course.answers import same
-from kdtutor.course.exercises import EXERCISES, calls, checking, wrong
-from kdtutor.course.exercises.wrong_training import LOSSES, WRONG, _interval, _loss, _step
+from kdtutor.course.exercises import EXERCISES, checking
+from kdtutor.course.exercises.calls import CALLS
+from kdtutor.course.exercises.mistakes import MISTAKES
+from kdtutor.course.exercises.mistakes_in_divergences import kl_from
+from kdtutor.course.exercises.mistakes_in_measuring import interval
+from kdtutor.course.exercises.mistakes_in_training import LOSSES, distill_step, distillation_loss, loss_of
+from kdtutor.course.exercises.outcomes import outcome_of, right_outcomes
+from kdtutor.course.exercises.sentences import as_continuation, as_sentence
+from kdtutor.course.exercises.words import mistake_sentence
 
-MISTAKES = [(name, mistake) for name in WRONG for mistake in WRONG[name]]
+ALL_MISTAKES = [(name, mistake) for name in MISTAKES for mistake in MISTAKES[name]]
 
 
 @pytest.fixture
@@ -31,20 +38,16 @@ def verdict(capsys):
     return check
 
 
-def sentence_of(name, mistake):
-    return EXERCISES[name].mistakes[mistake.partition(":")[0]]
-
-
 def values(name, function):
-    return [calls.run(function, call).values for call in calls.CALLS[name]]
+    return [outcome_of(function, call).values for call in CALLS[name]]
 
 
 def test_words_calls_mistakes_and_right_answers_go_together():
-    assert [*EXERCISES] == [*calls.CALLS]
+    assert [*EXERCISES] == [*CALLS]
     assert {name: {*exercise.mistakes} for name, exercise in EXERCISES.items()} == {
-        name: {mistake.partition(":")[0] for mistake in WRONG[name]} for name in WRONG
+        name: {mistake.partition(":")[0] for mistake in MISTAKES[name]} for name in MISTAKES
     }
-    assert all(len(calls.right(name)) == len(calls.CALLS[name]) for name in EXERCISES)
+    assert all(len(right_outcomes(name)) == len(CALLS[name]) for name in EXERCISES)
 
 
 def test_each_mistake_has_a_sentence_of_its_own():
@@ -55,10 +58,10 @@ def test_each_mistake_has_a_sentence_of_its_own():
 
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
-@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+@pytest.mark.parametrize(("name", "mistake"), ALL_MISTAKES)
 def test_a_mistake_is_recognised_by_name(name, mistake, verdict):
-    told = verdict(name, WRONG[name][mistake]).splitlines()
-    assert told[0].lower().startswith(f"not yet. {sentence_of(name, mistake)}".lower())
+    told = verdict(name, MISTAKES[name][mistake]).splitlines()
+    assert told[0].lower().startswith(f"not yet. {mistake_sentence(name, mistake)}".lower())
     assert told[1] == f'Hint: {EXERCISES[name].hint} More: exercises.hint("{name}")'
     assert len(told) == 2
 
@@ -66,8 +69,8 @@ def test_a_mistake_is_recognised_by_name(name, mistake, verdict):
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 @pytest.mark.parametrize("name", EXERCISES)
 def test_mistakes_differ_from_the_right_answer_and_from_each_other(name):
-    made = {mistake: values(name, function) for mistake, function in WRONG[name].items()}
-    wanted = [outcome.values for outcome in calls.right(name)]
+    made = {mistake: values(name, function) for mistake, function in MISTAKES[name].items()}
+    wanted = [outcome.values for outcome in right_outcomes(name)]
     assert [mistake for mistake in made if same(made[mistake], wanted)] == []
     assert [(one, other) for one, other in combinations(made, 2) if same(made[one], made[other])] == []
 
@@ -76,9 +79,9 @@ def autograd_step(student, teacher, images, labels, temperature, alpha, lr):
     """A right step that leaves no gradients behind."""
     mode = teacher.training
     with torch.no_grad():
-        answers = teacher.eval()(images)
+        teacher_logits = teacher.eval()(images)
     teacher.train(mode)
-    value = _loss()(student(images), answers, labels, temperature, alpha)
+    value = distillation_loss(student(images), teacher_logits, labels, temperature, alpha)
     gradients = torch.autograd.grad(value, [*student.parameters()])
     for parameter, gradient in zip(student.parameters(), gradients, strict=True):
         parameter.data -= lr * gradient
@@ -88,12 +91,12 @@ def autograd_step(student, teacher, images, labels, temperature, alpha, lr):
 @pytest.mark.parametrize(
     ("name", "right"),
     [
-        ("distill_step", _step),
+        ("distill_step", distill_step),
         ("distill_step", autograd_step),
-        ("distillation_loss", _loss()),
-        ("kl_from_logits", wrong.kl_from),
-        ("paired_interval", lambda a, b: list(map(float, _interval(a, b)))),
-        ("paired_interval", lambda a, b: np.array([float(end) for end in _interval(a, b)])),
+        ("distillation_loss", distillation_loss),
+        ("kl_from_logits", kl_from),
+        ("paired_interval", lambda a, b: list(map(float, interval(a, b)))),
+        ("paired_interval", lambda a, b: np.array([float(end) for end in interval(a, b)])),
         ("one_hot", lambda y, classes: torch.eye(classes)[y].tolist()),
         ("soften", lambda z, temperature: F.softmax(z / temperature, -1).numpy()),
         ("soften", lambda z, temperature: F.softmax(z / temperature, -1).requires_grad_()),
@@ -189,7 +192,7 @@ def test_what_is_no_known_mistake_is_told_in_a_sentence(name, solution, sentence
          "For y = [2, 0, 1], classes = 3: these probabilities must sum to 1"),
         ("kl", lambda p, q: torch.where(p > 0, p * (p / q).log(), 0).sum(-1) * (1 if p.dim() == 1 else 3),
          "For p (5, 10), q (5, 10): this is the right value times 3."),
-        ("paired_interval", lambda a, b: tuple(np.float64(end) + (end < 0) for end in _interval(a, b)),
+        ("paired_interval", lambda a, b: tuple(np.float64(end) + (end < 0) for end in interval(a, b)),
          "For a = [200, 210, 190], b = [180, 200, 185]: this is ("),
     ],
 )  # fmt: skip
@@ -222,8 +225,8 @@ def test_a_loss_that_trains_nothing_is_not_correct(name, trap, verdict):
 
 def test_a_loss_of_which_one_part_trains_nothing_is_not_correct(verdict):
     for loss in (
-        _loss(lambda s, t, temperature: wrong.kl_from(s, t, temperature).item()),
-        _loss(hard=lambda s, y, temperature: F.cross_entropy(s.detach(), y)),
+        loss_of(lambda s, t, temperature: kl_from(s, t, temperature).item()),
+        loss_of(hard=lambda s, y, temperature: F.cross_entropy(s.detach(), y)),
     ):
         assert verdict("distillation_loss", loss).startswith(
             "not yet. The values are right, but not the student's gradient"
@@ -242,7 +245,7 @@ def test_a_loss_is_right_under_no_grad_and_in_single_precision(name, verdict):
 
 def step_then(change):
     def stepped(student, teacher, *rest):
-        value = _step(student, teacher, *rest)
+        value = distill_step(student, teacher, *rest)
         change(student, teacher)
         return value
 
@@ -268,13 +271,13 @@ def test_what_a_step_leaves_behind_is_told(change, told, verdict):
 @pytest.mark.parametrize(
     ("soft", "told"),
     [
-        (partial(wrong.kl_from, reduction="mean"), ("reduction", "T²")),
-        (lambda s, t, temperature: wrong.kl_from(t, s, temperature), ("T²",)),
+        (partial(kl_from, reduction="mean"), ("reduction", "T²")),
+        (lambda s, t, temperature: kl_from(t, s, temperature), ("T²",)),
     ],
 )
 def test_a_pair_of_mistakes_in_the_loss_is_diagnosed(soft, told, verdict):
     pytest.importorskip("kdtutor.diagnosis")
-    said = verdict("distillation_loss", _loss(soft, power=0)).splitlines()[0]
+    said = verdict("distillation_loss", loss_of(soft, power=0)).splitlines()[0]
     assert "; and " in said
     assert all(word in said for word in told)
 
@@ -286,9 +289,9 @@ def test_a_pair_of_mistakes_in_the_loss_is_diagnosed(soft, told, verdict):
         ("distillation_loss", lambda s, t, y, temperature, alpha: LOSSES["distillation_loss"](
             s, t, y, temperature, alpha) + (1 - alpha) * (F.cross_entropy(t, y) - F.cross_entropy(s, y)),
          "The hard term compares the labels with the teacher's logits", "; and "),
-        ("kl_from_logits", lambda s, t, temperature: wrong.kl_from(t, s, temperature, "mean"),
+        ("kl_from_logits", lambda s, t, temperature: kl_from(t, s, temperature, "mean"),
          "; and the soft term is divided by B · C", "T²"),
-        ("kl_from_logits", lambda s, t, temperature: temperature**3 * wrong.kl_from(s, t, temperature),
+        ("kl_from_logits", lambda s, t, temperature: temperature**3 * kl_from(s, t, temperature),
          "For s (6, 4), t (6, 4), temperature = 4: this is", "power"),
         ("distillation_loss", lambda *call: 6 * LOSSES["distillation_loss"](*call),
          "In all calls that differ: this is the right value times 6, the batch size.", "; and "),
@@ -319,16 +322,16 @@ def test_what_diagnose_knows_of_a_loss_is_told(name, solution, told, untold, ver
     ],
 )
 def test_a_sentence_begins_with_a_capital_and_goes_on_without(text, alone, inside):
-    assert (checking._sentence(text), checking._inside(text)) == (alone, inside)
+    assert (as_sentence(text), as_continuation(text)) == (alone, inside)
 
 
 @pytest.mark.parametrize(
     ("name", "mistake", "solution"),
     [
         ("one_hot", "labels forgotten", lambda y, classes: torch.eye(len(y), classes)),
-        ("kl_from_logits", "with T", lambda s, t, temperature: temperature * wrong.kl_from(s, t, temperature)),
-        ("paired_interval", "normal quantile", partial(_interval, literal=1.96)),
-        ("paired_interval", "normal quantile", partial(_interval, literal=2.0)),
+        ("kl_from_logits", "with T", lambda s, t, temperature: temperature * kl_from(s, t, temperature)),
+        ("paired_interval", "normal quantile", partial(interval, quantile=lambda n: 1.96)),
+        ("paired_interval", "normal quantile", partial(interval, quantile=lambda n: 2.0)),
         ("ensemble_logits", "mean logits", lambda z: z.sum(0)),
         ("ensemble_logits", "log before the mean", lambda z: z.log_softmax(-1).sum(0)),
         ("ensemble_logits", "not normalised", lambda z: z.logsumexp(0)),
@@ -336,7 +339,7 @@ def test_a_sentence_begins_with_a_capital_and_goes_on_without(text, alone, insid
     ],
 )
 def test_forms_of_a_mistake_have_its_sentence(name, mistake, solution, verdict):
-    assert verdict(name, solution).lower().startswith(f"not yet. {sentence_of(name, mistake)}".lower())
+    assert verdict(name, solution).lower().startswith(f"not yet. {mistake_sentence(name, mistake)}".lower())
 
 
 @pytest.mark.parametrize("least", [1e-6, 1e-10, 1e-11, 1e-20])
@@ -360,7 +363,7 @@ def test_prints_are_held_back_and_counted(verdict):
 
 def contents(name):
     """Copies of all arguments of an exercise's calls; a model as its weights and its mode."""
-    arguments = [argument for call in calls.CALLS[name] for argument in call]
+    arguments = [argument for call in CALLS[name] for argument in call]
     return copy.deepcopy([(a.state_dict(), a.training) if isinstance(a, nn.Module) else a for a in arguments])
 
 
@@ -385,7 +388,7 @@ def test_what_a_solution_does_to_its_arguments_stays_with_it(name, verdict):
 
 def test_a_check_leaves_the_random_state_alone(verdict):
     before = torch.get_rng_state()
-    verdict("distill_step", WRONG["distill_step"]["teacher asked in train mode"])
+    verdict("distill_step", MISTAKES["distill_step"]["teacher asked in train mode"])
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -3,6 +3,7 @@
 Sections of a few strokes run whole; what is chosen is tested without training, and each run by a training by hand.
 """
 
+import json
 import random
 from contextlib import redirect_stdout
 from io import StringIO
@@ -12,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from kdtutor import Dataset, _batched, checkpoints, distill, jitter, mlp, predict, train, training
-from kdtutor.course.hinton import reproduction
-from kdtutor.course.hinton.choices import CHOICES, CHOOSER
+from kdtutor import Dataset, _batched, checkpoints, distill, jitter, mlp, predict, train, training, views
+from kdtutor.course.hinton import measures, paper, reproduction
+from kdtutor.course.hinton.choices import SPLITS, TUNING_SEED
 from kdtutor.course.hinton.reproduction import Section
+from kdtutor.course.records import Records
 from kdtutor.course.teachers import Dropout, load_teacher, wide_teacher
 from kdtutor.metrics import errors, nll
 from kdtutor.models import Ensemble
@@ -46,9 +48,11 @@ def digits(drawn):
 
 @pytest.fixture(scope="module")
 def few(digits):
-    """50 images to train: whole sections ask their teachers about 25 views of each."""
-    few = Dataset("strokes", digits.train[:50], digits.validation, digits.test)
-    assert len(few.train.labels.unique()) == 10
+    """3 images of each class to train: whole sections ask their teachers about 25 views of each."""
+    labels = digits.train.labels
+    places = torch.cat([(labels == digit).nonzero()[:3, 0] for digit in range(10)])
+    few = Dataset("strokes", digits.train[places], digits.validation, digits.test)
+    assert len(few.train) == 30
     return few
 
 
@@ -73,14 +77,16 @@ def taught(digits, tmp_path_factory):
     """One with a teacher, and no student yet."""
     section = small(tmp_path_factory.mktemp("taught"), digits)
     section.scale = SCALE | {"teacher_epochs": 10}
-    section.runs(section.teacher, seed=0, epochs=10, **COMMON)
+    section.records("teacher", section.teacher, seed=0, epochs=10, **COMMON)
     return section
 
 
-def rows(section, run="", **settings):
-    """All rows of a run with these settings among theirs, in the order in which they were made."""
+def rows(section, kind="", **settings):
+    """All rows of a kind with these settings among theirs, in the order in which they were made."""
     return [
-        row for row in section.runs._all() if run in ("", row["run"]) and settings.items() <= row["settings"].items()
+        row
+        for row in section.records._all()
+        if kind in ("", row["kind"]) and settings.items() <= row["settings"].items()
     ]
 
 
@@ -89,10 +95,10 @@ def options(settings):
     return OPTIONS | {name: settings[name] for name in ("seed", "epochs", "lr") if name in settings}
 
 
-def figures(network, data):
+def measured(network, data):
     """What a row says of this network."""
     result = {}
-    for name in CHOICES:
+    for name in SPLITS:
         split = getattr(data, name)
         logits = predict(network, split, device="cpu")
         result[f"{name}_errors"] = errors(logits, split.labels)
@@ -174,7 +180,7 @@ def test_the_teacher_is_an_mlp_with_dropout_on_pixels_and_hidden_units(digits):
 
 
 class Planned(Section):
-    """Trains nothing: figures are drawn by lot, and each file of weights says by which settings it was made."""
+    """Trains nothing: metrics are drawn by lot, and each file of weights says by which settings it was made."""
 
     lot = 0
 
@@ -186,7 +192,7 @@ class Planned(Section):
         return self._drawn("student", settings)
 
     def missing(self, **settings):
-        corrected = {chosen_on: self._drawn(f"corrected {chosen_on}", settings) for chosen_on in CHOICES}
+        corrected = {chosen_on: self._drawn(f"corrected {chosen_on}", settings) for chosen_on in SPLITS}
         return self._drawn("missing", settings) | {"corrected": corrected}
 
     def width(self, **settings):
@@ -198,35 +204,37 @@ class Planned(Section):
 
     def _drawn(self, *of):
         draw = random.Random(f"{self.lot} {of}")
-        return {f"{name}_{figure}": draw.random() for name in CHOICES for figure in ("errors", "nll")}
+        return {f"{name}_{metric}": draw.random() for name in SPLITS for metric in ("errors", "nll")}
 
 
 def expected(section):
-    """All runs that there must be, each (name, settings), by the figures of those that there are."""
+    """All runs that there must be, each (name, settings), by the metrics of those that there are."""
     runs = [("teacher", {"seed": seed, "epochs": SCALE["teacher_epochs"]}) for seed in SCALE["teachers"]]
 
     def best(run, tried, name, chosen_on=None):
-        """The settings with the lowest figure of this name."""
+        """The settings with the lowest metric of this name."""
         runs.extend((run, settings) for settings in tried)
 
-        def figure(settings):
+        def metric(settings):
             (row,) = [row for row in rows(section, run) if row["settings"] == COMMON | settings]
             return (row["corrected"][chosen_on] if chosen_on else row)[name]
 
-        return min(tried, key=figure)
+        return min(tried, key=metric)
 
     def seeds(run, settings):
         runs.extend((run, settings | {"seed": seed}) for seed in SCALE["seeds"])
 
     short, long = SCALE["epochs"]
-    alone = {"seed": CHOOSER, "epochs": short}
+    alone = {"seed": TUNING_SEED, "epochs": short}
     soft = [alone | {"temperature": temperature} for temperature in SCALE["temperatures"]]
     for name in ("validation_errors", "test_errors"):
         softest = best("student", soft, name)
         tried = [softest | {"alpha": alpha} for alpha in SCALE["alphas"]]
         tried += [kind | rate for kind in (alone, alone | {"temperature": 20.0}, softest) for rate in SCALE["rates"]]
         runs.extend(("student", settings) for settings in tried)
-    choosers = [dict(settings) for run, settings in made(section) if run == "student" and ("seed", CHOOSER) in settings]
+    choosers = [
+        dict(settings) for run, settings in made(section) if run == "student" and ("seed", TUNING_SEED) in settings
+    ]
     longer = [settings for settings in choosers if settings["epochs"] == long]
     assert all(("student", settings | {"epochs": short}) in runs for settings in longer)
     runs.extend(("student", settings) for settings in longer)
@@ -238,7 +246,7 @@ def expected(section):
             seeds("student", best("student", kind, name))
     rate = {name: value for name, value in best("student", at_20, "validation_errors").items() if name == "lr"}
     for transfer, lengths in {"without 3": SCALE["epochs"], "7 and 8": SCALE["few_epochs"]}.items():
-        some = {"seed": CHOOSER, "transfer": transfer, "epochs": lengths[0]} | rate
+        some = {"seed": TUNING_SEED, "transfer": transfer, "epochs": lengths[0]} | rate
         soft = [some | {"temperature": temperature} for temperature in SCALE["temperatures"]]
         softest = best("missing", soft, "validation_errors", "validation")
         lengthened = [softest | {"epochs": epochs} for epochs in lengths]
@@ -247,7 +255,7 @@ def expected(section):
         for temperature in (None, *SCALE["width_temperatures"]):
             runs.append(("width", {"width": width, "temperature": temperature, "epochs": epochs}))
     short, long = SCALE["best_epochs"]
-    ensembles = [{"seed": CHOOSER, "teachers": name, "epochs": short} for name in ("2x1200", "2x1200 and cnn")]
+    ensembles = [{"seed": TUNING_SEED, "teachers": name, "epochs": short} for name in ("2x1200", "2x1200 and cnn")]
     tried = [one | {"temperature": temperature} | rate for one in ensembles for temperature in (4.0, 20.0)]
     seeds("best", best("best", tried, "validation_nll") | {"epochs": long})
     return runs
@@ -258,7 +266,7 @@ def plain(run, settings):
 
 
 def made(section):
-    return [plain(row["run"], {k: v for k, v in row["settings"].items() if k not in COMMON}) for row in rows(section)]
+    return [plain(row["kind"], {k: v for k, v in row["settings"].items() if k not in COMMON}) for row in rows(section)]
 
 
 def planned(folder, lot):
@@ -274,7 +282,7 @@ def test_what_is_chosen_is_chosen_by_the_choosers_alone_on_validation_and_on_tes
     assert sorted(made(section), key=str) == sorted({plain(*run) for run in expected(section)}, key=str)
     assert all(row["settings"].items() >= COMMON.items() for row in rows(section))
     for kind, name in {"teacher": "teacher", "best": "student"}.items():
-        finals = [row for row in rows(section, kind) if row["settings"]["seed"] != CHOOSER]
+        finals = [row for row in rows(section, kind) if row["settings"]["seed"] != TUNING_SEED]
         best = min(finals, key=lambda row: row["validation_errors"])
         assert (tmp_path / f"{name}.safetensors").read_text() == f"{kind} {best['settings']}"
 
@@ -286,9 +294,35 @@ def test_no_lot_makes_a_second_run_choose_anew(tmp_path):
         assert made(planned(folder, lot)) == made(planned(folder, lot))
 
 
+def test_the_reproduction_finds_each_row_that_ships_and_makes_none_anew(tmp_path, monkeypatch, capsys):
+    """By its kind and settings: hours of training must not begin again because something was renamed."""
+    shipped = paper.records().path
+    records = tmp_path / shipped.name
+    records.write_bytes(shipped.read_bytes())
+    asked = []
+
+    class Watched(Records):
+        def find(self, kind, /, **settings):
+            row = super().find(kind, **settings)
+            asked.append(row)
+            return row
+
+        def __call__(self, kind, make, /, **settings):
+            raise AssertionError(f"{kind} {settings} isn't found again")
+
+    monkeypatch.setattr(reproduction, "Records", Watched)
+    monkeypatch.setattr(reproduction, "copyfile", lambda *paths: None)  # what ships has the best weights only
+    Section(None, tmp_path, quick=False, precision="bfloat16").run()
+    assert records.read_bytes() == shipped.read_bytes()
+    rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 99
+    assert [row for row in rows if row not in asked] == []
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("scale", [reproduction.QUICK, reproduction.FULL], ids=["quick", "full"])
 def test_no_scale_gives_its_seeds_to_the_chooser(scale):
-    assert CHOOSER not in {*scale["seeds"], *scale["teachers"]}
+    assert TUNING_SEED not in {*scale["seeds"], *scale["teachers"]}
     assert {*scale} == {*SCALE}
 
 
@@ -298,7 +332,7 @@ def test_no_scale_gives_its_seeds_to_the_chooser(scale):
 def test_a_section_runs_whole_and_says_each_run_in_a_line(section):
     assert sorted(made(section), key=str) == sorted({plain(*run) for run in expected(section)}, key=str)
     lines = section.printed.splitlines()
-    assert [line.split(":")[0] for line in lines] == [row["run"] for row in rows(section)]
+    assert [line.split(":")[0] for line in lines] == [row["kind"] for row in rows(section)]
     assert lines[0].startswith(f"teacher: seed 0, epochs 2: {rows(section)[0]['test_errors']} test errors, ")
 
 
@@ -307,7 +341,8 @@ def test_a_second_run_makes_nothing_anew(section, few, monkeypatch, capsys):
         raise AssertionError("something was trained or asked")
 
     for name in ("train", "distill", "fit", "sweep", "predict", "Views"):
-        monkeypatch.setattr(reproduction, name, never)
+        monkeypatch.setattr(reproduction, name, never, raising=False)
+    monkeypatch.setattr(measures, "predict", never)
     before = {path: path.read_bytes() for path in section.folder.iterdir()}
     small(section.folder, few).run()
     assert {path: path.read_bytes() for path in section.folder.iterdir()} == before
@@ -336,17 +371,17 @@ def test_one_that_is_interrupted_again_and_again_comes_to_the_same_rows_and_weig
         (training, "cross_entropy", 3, "teacher"),
         (training, "distillation_loss", 6, "student"),
         (_batched, "kl_by_example", 2, "width"),
-        (reproduction, "distillation_loss", 6, "best"),
+        (views.Views, "jitter", 6, "best"),
     ):
         again = small(tmp_path, few)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, name, interrupted(getattr(module, name), calls))
             with pytest.raises(KeyboardInterrupt):
                 again.run()
-        finished.append(len(again.runs))
-        assert finished[-2] < finished[-1] < len(section.runs)
+        finished.append(len(again.records))
+        assert finished[-2] < finished[-1] < len(section.records)
         assert timeless(again) == timeless(section)[: finished[-1]]
-        assert rows(section)[finished[-1]]["run"] == unfinished
+        assert rows(section)[finished[-1]]["kind"] == unfinished
     kept = rows(again)
     again = small(tmp_path, few)
     again.run()
@@ -365,7 +400,7 @@ def test_a_teacher_is_trained_on_jittered_images_and_stored_as_it_was_measured(s
         train(teacher, few.train, augment=jitter, optimizer=reproduction.ADAMW, **options(row["settings"]))
         stored = load_file(section.folder / f"teacher-{row['settings']['seed']}.safetensors")
         torch.testing.assert_close({name: weight.half() for name, weight in teacher.state_dict().items()}, stored)
-        assert row == row | figures(teacher.half().float(), few)
+        assert row == row | measured(teacher.half().float(), few)
 
 
 @pytest.mark.parametrize("soft", [{}, {"temperature": 2.0}, {"temperature": 20.0, "alpha": 0.5, "lr": 3e-3}], ids=str)
@@ -375,11 +410,11 @@ def test_students_of_one_seed_are_paired(taught, digits, soft, seed):
     student, settings = mlp(784, 800, 800, 10, seed=seed), soft | {"seed": seed, "epochs": 2}
     if soft:
         mixed = {"temperature": soft["temperature"], "alpha": soft.get("alpha", 1.0)}
-        distill(student, taught.answers, digits.train, **mixed, **options(settings))
+        distill(student, taught.teacher_logits, digits.train, **mixed, **options(settings))
     else:
         train(student, digits.train, **options(settings))
     row = taught.student(**settings, **COMMON)
-    assert row == row | figures(student, digits)
+    assert row == row | measured(student, digits)
 
 
 def test_a_student_may_be_trained_in_bfloat16(taught, digits):
@@ -387,7 +422,7 @@ def test_a_student_may_be_trained_in_bfloat16(taught, digits):
     narrow, wide = (taught.student(**settings, precision=precision) for precision in ("bfloat16", "float32"))
     student = mlp(784, 800, 800, 10, seed=1)
     train(student, digits.train, precision=torch.bfloat16, **options(settings))
-    assert narrow == narrow | figures(student, digits)
+    assert narrow == narrow | measured(student, digits)
     assert narrow["test_nll"] != wide["test_nll"]
 
 
@@ -398,21 +433,21 @@ def recorded(section, seed, errors, **common):
         return {"validation_errors": errors}
 
     network = wide_teacher(seed).half().float()
-    section.runs(teacher, **common, seed=seed, epochs=section.scale["teacher_epochs"])
+    section.records("teacher", teacher, **common, seed=seed, epochs=section.scale["teacher_epochs"])
     checkpoints.save(network, section.folder / f"teacher-{seed}.safetensors", half=True)
     return predict(network, section.data.train, device="cpu")
 
 
-def test_the_answers_are_those_of_the_teacher_with_the_fewest_validation_errors(tmp_path, digits):
+def test_the_logits_are_those_of_the_teacher_with_the_fewest_validation_errors(tmp_path, digits):
     section = small(tmp_path, digits)
-    answers = [recorded(section, seed, errors, **COMMON) for seed, errors in ((0, 70.0), (1, 60.0), (2, 65.0))]
-    assert torch.equal(section.answers, answers[1])
+    logits = [recorded(section, seed, errors, **COMMON) for seed, errors in ((0, 70.0), (1, 60.0), (2, 65.0))]
+    assert torch.equal(section.teacher_logits, logits[1])
 
 
 def test_quick_and_full_teachers_in_one_folder_are_kept_apart(tmp_path, digits):
     recorded(small(tmp_path, digits), 0, 60.0, **COMMON)
     full = Section(digits, tmp_path, quick=False, precision="float32", device="cpu")
-    assert torch.equal(recorded(full, 1, 70.0, precision="float32"), full.answers)
+    assert torch.equal(recorded(full, 1, 70.0, precision="float32"), full.teacher_logits)
 
 
 @pytest.mark.parametrize(
@@ -427,12 +462,12 @@ def test_a_student_sees_its_transfer_set_alone_and_each_bias_is_chosen_on_its_sp
     student, data = mlp(784, 800, 800, 10, seed=2), digits.train[places]
     assert data.labels.unique().tolist() == seen
     fitting = options({"seed": 2, "epochs": epochs})
-    distill(student, taught.answers[places], data, temperature=4.0, alpha=1.0, **fitting)
-    logits = {name: predict(student, getattr(digits, name), device="cpu") for name in CHOICES}
+    distill(student, taught.teacher_logits[places], data, temperature=4.0, alpha=1.0, **fitting)
+    logits = {name: predict(student, getattr(digits, name), device="cpu") for name in SPLITS}
 
     def with_bias(bias):
         result = {}
-        for name in CHOICES:
+        for name in SPLITS:
             labels, moved_logits = getattr(digits, name).labels, logits[name].clone()
             moved_logits[:, moved] += bias
             result[f"{name}_errors"] = errors(moved_logits, labels)
@@ -440,7 +475,7 @@ def test_a_student_sees_its_transfer_set_alone_and_each_bias_is_chosen_on_its_sp
 
     by_bias = {bias.item(): with_bias(bias) for bias in sign * torch.arange(0, 20, 0.1)}
     assert row == row | with_bias(0.0)
-    for chosen_on in CHOICES:
+    for chosen_on in SPLITS:
         fewest = min(found[f"{chosen_on}_errors"] for found in by_bias.values())
         best = sorted(bias for bias, found in by_bias.items() if found[f"{chosen_on}_errors"] == fewest)
         bias = best[(len(best) - 1) // 2]
@@ -449,14 +484,14 @@ def test_a_student_sees_its_transfer_set_alone_and_each_bias_is_chosen_on_its_sp
 
 
 @pytest.mark.parametrize("temperature", [None, 4.0])
-def test_students_of_a_width_are_one_a_seed_in_the_order_of_the_seeds(taught, digits, temperature):
-    row = taught.width(width=20, temperature=temperature, epochs=20, **COMMON)
+def test_students_of_a_width_are_one_per_seed_in_the_order_of_the_seeds(taught, digits, temperature):
+    row = taught.width(width=20, temperature=temperature, epochs=5, **COMMON)
     soft = {"temperature": 1.0, "alpha": 0.0} if temperature is None else {"temperature": temperature, "alpha": 1.0}
     for seed in SCALE["seeds"]:
         student = mlp(784, 20, 20, 10, seed=seed)
-        fitting = options({"seed": seed, "epochs": 20}) | {"batch_size": 128}
-        distill(student, taught.answers, digits.train, **soft, **fitting)
-        for name in CHOICES:
+        fitting = options({"seed": seed, "epochs": 5}) | {"batch_size": 128}
+        distill(student, taught.teacher_logits, digits.train, **soft, **fitting)
+        for name in SPLITS:
             split = getattr(digits, name)
             found = errors(predict(student, split, device="cpu"), split.labels)
             # equal up to rounding, which may move an image or two
@@ -480,7 +515,7 @@ def test_the_best_student_answers_as_its_teachers_do_on_average_on_the_jittered_
             "optimizer": reproduction.ADAMW,
         }
         distill(student, ensembles[settings["teachers"]], few.train, **soft, **fitting)
-        for name in CHOICES:
+        for name in SPLITS:
             split = getattr(few, name)
             found.append((row[f"{name}_nll"], nll(predict(student, split, device="cpu"), split.labels)))
     ours, by_hand = torch.tensor(found).T
@@ -488,32 +523,33 @@ def test_the_best_student_answers_as_its_teachers_do_on_average_on_the_jittered_
 
 
 @pytest.mark.parametrize("kind", ["teacher", "best"])
-def test_what_is_stored_gives_the_recorded_figures(section, few, kind):
+def test_what_is_stored_gives_the_recorded_metrics(section, few, kind):
     network = wide_teacher() if kind == "teacher" else mlp(784, 800, 800, 10)
-    finals = [row for row in rows(section, kind) if row["settings"]["seed"] != CHOOSER]
+    finals = [row for row in rows(section, kind) if row["settings"]["seed"] != TUNING_SEED]
     for row in finals:
         record = checkpoints.load(network, section.folder / f"{kind}-{row['settings']['seed']}.safetensors")
         assert record.items() <= row["settings"].items()
-        assert row == row | figures(network, few)
+        assert row == row | measured(network, few)
     checkpoints.load(network, section.folder / f"{'teacher' if kind == 'teacher' else 'student'}.safetensors")
     best = min(finals, key=lambda row: row["validation_errors"])
-    assert best == best | figures(network, few)
+    assert best == best | measured(network, few)
 
 
 @pytest.mark.parametrize("kind", ["teacher", "best"])
 def test_what_is_measured_is_what_is_stored(section, kind, monkeypatch):
-    """To the last bit: a difference might be too small for the figures."""
-    measured, path = [], section.folder / f"{kind}-9.safetensors"
+    """To the last bit: a difference might be too small for the metrics."""
+    weights_when_measured = []
+    path = section.folder / f"{kind}-9.safetensors"
 
     def watched(model, split, device):
-        measured.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        weights_when_measured.append({name: weight.clone() for name, weight in model.state_dict().items()})
         return predict(model, split, device=device)
 
-    monkeypatch.setattr(reproduction, "predict", watched)
+    monkeypatch.setattr(measures, "predict", watched)
     options = {"teachers": "2x1200", "temperature": 2.0} if kind == "best" else {}
     getattr(section, kind)(seed=9, epochs=1, **options, **COMMON)
     stored = {name: weight.float() for name, weight in load_file(path).items()}
     path.unlink()  # the section is other tests', too
-    assert len(measured) == 2
-    for weights in measured:
+    assert len(weights_when_measured) == 2
+    for weights in weights_when_measured:
         torch.testing.assert_close(weights, stored, rtol=0, atol=0)

@@ -8,16 +8,16 @@ import torch
 
 from kdtutor import data, load, metrics, predict
 from kdtutor.course.hinton import paper
-from kdtutor.course.hinton.choices import CHOOSER
+from kdtutor.course.hinton.choices import METHODS, TUNING_SEED
 from kdtutor.course.records import pack
 from kdtutor.data import mnist
 
-BARE = {"run": "student", "seconds": 1, "versions": {}}
+BARE = {"kind": "student", "seconds": 1, "versions": {}}
 
 
-def row(seed, validation, test, run="student", **settings):
+def row(seed, validation, test, kind="student", **settings):
     return BARE | {
-        "run": run,
+        "kind": kind,
         "settings": {"seed": seed} | settings,
         "validation_errors": validation,
         "test_errors": test,
@@ -29,14 +29,14 @@ def row(seed, validation, test, run="student", **settings):
 def records(tmp_path):
     """Runs whose validation images prefer T = 4 and 60 epochs, and whose test images T = 20 and 20 epochs."""
     rows = [row(seed, 60 + seed, 70 + seed, "teacher", epochs=300) for seed in range(3)]
-    for seed in (CHOOSER, 0, 1):
+    for seed in (TUNING_SEED, 0, 1):
         for epochs, better in ((20, 0), (60, 10)):
             rows.append(row(seed, 150 - better, 150 + better, epochs=epochs))
             rows.append(row(seed, 80 - better, 110 + better, epochs=epochs, temperature=4.0))
             rows.append(row(seed, 100 - better, 90 + better, epochs=epochs, temperature=20.0))
-    rows.append(row(CHOOSER, 120, 120, epochs=20, temperature=4.0, alpha=0.5))
+    rows.append(row(TUNING_SEED, 120, 120, epochs=20, temperature=4.0, alpha=0.5))
     for transfer, errors in (("without 3", 500), ("7 and 8", 5000)):
-        for seed, epochs in product((CHOOSER, 0, 1), (20, 60)):
+        for seed, epochs in product((TUNING_SEED, 0, 1), (20, 60)):
             for temperature in (4.0, 20.0):
                 fixed = {
                     chosen_on: {
@@ -49,10 +49,10 @@ def records(tmp_path):
                 }
                 found = row(seed, errors, errors, "missing", transfer=transfer, epochs=epochs, temperature=temperature)
                 rows.append(found | {"test_wrong_threes": 300, "corrected": fixed})
-    rows += [row(seed, 60, 55 + seed % 7, "best", epochs=100) for seed in (CHOOSER, 0, 1)]
+    rows += [row(seed, 60, 55 + seed % 7, "best", epochs=100) for seed in (TUNING_SEED, 0, 1)]
     path = tmp_path / "runs.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in rows), encoding="utf-8")
-    return paper.runs(tmp_path)
+    return paper.records(tmp_path)
 
 
 def settings(rows):
@@ -62,7 +62,7 @@ def settings(rows):
 
 
 @pytest.mark.parametrize(
-    ("kind", "chosen_on", "expected"),
+    ("method", "chosen_on", "expected"),
     [
         ("alone", "validation", {"epochs": 60}),
         ("alone", "test", {"epochs": 20}),
@@ -72,8 +72,8 @@ def settings(rows):
         ("distilled", "test", {"epochs": 20, "temperature": 20.0}),
     ],
 )
-def test_students_are_those_of_the_settings_that_were_chosen(records, kind, chosen_on, expected):
-    assert settings(paper.students(records, kind, chosen_on)) == {"seed": 0} | expected
+def test_students_are_those_of_the_settings_that_were_chosen(records, method, chosen_on, expected):
+    assert settings(paper.students(records, method, chosen_on)) == {"seed": 0} | expected
 
 
 def test_of_missing_classes_the_temperature_is_chosen_on_validation_images_after_the_correction(records):
@@ -105,22 +105,21 @@ def test_compare_pairs_the_seeds_over_the_same_images(records):
 
 
 def test_the_students_that_are_compared_are_paired():
-    records = paper.runs()
+    records = paper.records()
     for chosen_on in ("validation", "test"):
-        seeds = [[found["settings"]["seed"] for found in paper.students(records, kind, chosen_on)] for kind in KINDS]
-        assert seeds == [[0, 1, 2, 3, 4]] * len(KINDS)
-
-
-KINDS = ("alone", "at 20", "distilled")
+        seeds = [
+            [found["settings"]["seed"] for found in paper.students(records, method, chosen_on)] for method in METHODS
+        ]
+        assert seeds == [[0, 1, 2, 3, 4]] * len(METHODS)
 
 
 @pytest.mark.skipif(not any(map(mnist.present, data.places())), reason="needs MNIST")
-@pytest.mark.parametrize(("kind", "run"), [("teacher", "teacher"), ("student", "best")])
-def test_what_ships_makes_the_errors_that_are_recorded(kind, run):
+@pytest.mark.parametrize(("network", "kind"), [("teacher", "teacher"), ("student", "best")])
+def test_what_ships_makes_the_errors_that_are_recorded(network, kind):
     test = load("mnist", download=False).test
-    rows = [found for found in paper.runs().rows(run) if found["settings"]["seed"] != CHOOSER]
+    rows = [found for found in paper.records().rows(kind) if found["settings"]["seed"] != TUNING_SEED]
     recorded = min(rows, key=lambda found: found["validation_errors"])
-    wrong = metrics.wrong(predict(paper.load(kind), test), test.labels)
+    wrong = metrics.wrong(predict(paper.load(network), test), test.labels)
     assert torch.equal(wrong, paper.wrong([recorded])[0]) or abs(int(wrong.sum()) - recorded["test_errors"]) <= 2
     assert len({*pack(wrong)} ^ {*recorded["test_wrong"]}) <= 4
 

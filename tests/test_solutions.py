@@ -11,16 +11,17 @@ import torch
 import kdtutor
 from kdtutor import losses, metrics, statistics
 from kdtutor.course import answers, exercises
-from kdtutor.course.exercises import calls
+from kdtutor.course.exercises import outcomes
+from kdtutor.course.exercises.calls import CALLS
 
 solutions = pytest.importorskip("kdtutor.course.exercises.solutions", reason="this copy comes without solutions")
-NAMES = [*calls.CALLS]
+NAMES = list(CALLS)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_stored_outcomes_are_the_solutions(name):
-    for call, stored in zip(calls.CALLS[name], calls.right(name), strict=True):
-        outcome = calls.run(solutions.SOLUTIONS[name], call)
+    for call, stored in zip(CALLS[name], outcomes.right_outcomes(name), strict=True):
+        outcome = outcomes.outcome_of(solutions.SOLUTIONS[name], call)
         assert answers.difference(outcome.returned, stored.returned) is None
         assert answers.same(outcome.values, stored.values)
         assert outcome.changed == ()
@@ -58,34 +59,34 @@ def test_a_solution_is_printed_as_source_that_runs(name, capsys):
     ],
 )  # fmt: skip
 def test_the_package_gives_the_same(name, of_the_package):
-    for call, stored in zip(calls.CALLS[name], calls.right(name), strict=True):
+    for call, stored in zip(CALLS[name], outcomes.right_outcomes(name), strict=True):
         assert answers.same(of_the_package(*call), stored.returned)
 
 
 def test_the_gradient_is_autograds():
-    student, teacher, temperature = calls.CALLS["soft_gradient"][1]
+    student, teacher, temperature = CALLS["soft_gradient"][1]
     student = student.clone().requires_grad_()
     (temperature**2 * losses.kl_divergence(student, teacher, temperature)).backward()
-    assert answers.same(student.grad, calls.right("soft_gradient")[1].returned)
+    assert answers.same(student.grad, outcomes.right_outcomes("soft_gradient")[1].returned)
 
 
 def test_writing_the_values_again_changes_nothing_but_digits(tmp_path, monkeypatch):
-    shipped = calls.path()
-    monkeypatch.setattr(calls, "OUTCOMES", tmp_path / "outcomes.json")
-    calls.keep(solutions.SOLUTIONS)
-    again = {name: calls.right(name) for name in NAMES}
-    assert calls.path() != shipped
-    monkeypatch.setattr(calls, "OUTCOMES", shipped)
+    shipped = outcomes.path()
+    monkeypatch.setattr(outcomes, "OUTCOMES", tmp_path / "outcomes.json")
+    outcomes.keep(solutions.SOLUTIONS)
+    again = {name: outcomes.right_outcomes(name) for name in NAMES}
+    assert outcomes.path() != shipped
+    monkeypatch.setattr(outcomes, "OUTCOMES", shipped)
     for name in NAMES:
-        assert answers.same([one.values for one in again[name]], [one.values for one in calls.right(name)])
+        assert answers.same([one.values for one in again[name]], [one.values for one in outcomes.right_outcomes(name)])
 
 
 def test_missing_values_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(calls, "OUTCOMES", tmp_path / "outcomes.json")
+    monkeypatch.setattr(outcomes, "OUTCOMES", tmp_path / "outcomes.json")
     with pytest.raises(
         FileNotFoundError, match=r"the exercises' right answers must be in .*outcomes\.json, which isn't"
     ):
-        calls.right("soften")
+        outcomes.right_outcomes("soften")
 
 
 def test_a_copy_without_solutions_still_checks(tmp_path):
@@ -107,6 +108,6 @@ exercises.solution("soften")
 
 def test_the_calls_tell_large_logits_and_zeros_apart():
     """What the hints promise to be in the calls: overflow, underflow and a probability of 0."""
-    assert any(call[0].max() > 1000 for call in calls.CALLS["soften"])
-    assert torch.softmax(calls.CALLS["log_soften"][1][0], -1).min() == 0
-    assert calls.CALLS["kl"][0][0].min() == 0
+    assert any(call[0].max() > 1000 for call in CALLS["soften"])
+    assert torch.softmax(CALLS["log_soften"][1][0], -1).min() == 0
+    assert CALLS["kl"][0][0].min() == 0

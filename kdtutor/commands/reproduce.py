@@ -40,7 +40,7 @@ def reproduce(paper: str, quick: bool, out: Path | None, precision: str, device:
     try:
         section.run()
     except KeyboardInterrupt:
-        print(f"kdtutor: interrupted; {section.runs.path} keeps the finished runs, the same command goes on")
+        print(f"kdtutor: interrupted; {section.records.path} keeps the finished runs, the same command goes on")
         return 130
-    print(f"\n{hinton.markdown(section.runs)}\n\nIn {out}: the records and the weights.")
+    print(f"\n{hinton.markdown(section.records)}\n\nIn {out}: the records and the weights.")
     return 0

@@ -55,9 +55,9 @@ CLAIMS = {
 
 
 @dataclass(frozen=True, repr=False)
-class Finding:
-    """What was found of a claim: a verdict, and the effect that was measured, in a sentence. A notebook shows it as
-    text and stores it as data."""
+class ClaimFinding:
+    """What a notebook measured of a claim: a verdict, and the effect in a sentence. A notebook shows it as text and
+    stores it as data."""
 
     claim: str
     verdict: str
@@ -65,12 +65,16 @@ class Finding:
 
     @property
     def said(self) -> dict[str, str]:
-        """A sentence each under "Claim", "Verdict" and "Measured"."""
+        """One sentence under each of "Claim", "Verdict" and "Measured"."""
         text, source = CLAIMS[self.claim]
         return {"Claim": f"{text} ({source}).", "Verdict": f"{self.verdict}.", "Measured": f"{self.effect}."}
 
     def __repr__(self) -> str:
-        return "\n".join(wrap(f"{name + ':':10}{text}", indent=10) for name, text in self.said.items())
+        lines = []
+        for name, sentence in self.said.items():
+            label = f"{name}:"
+            lines.append(wrap(f"{label:10}{sentence}", indent=10))
+        return "\n".join(lines)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {"text/plain": repr(self), MIME: asdict(self)}
@@ -78,7 +82,7 @@ class Finding:
 
 def finding(
     claim: str, effect: PairedDifference | str, supports: bool | str | None, *, but: str = "", context: str = ""
-) -> Finding:
+) -> ClaimFinding:
     """The finding on a claim of CLAIMS.
 
     Args:
@@ -90,46 +94,54 @@ def finding(
     """
     if claim not in CLAIMS:
         raise ValueError(f"claim must be one of {', '.join(CLAIMS)}, got {claim!r}")
-    of_a_difference = supports in ("lower", "higher") and isinstance(effect, PairedDifference)
-    if not of_a_difference and supports not in (True, False, None):
+
+    if supports in ("lower", "higher") and isinstance(effect, PairedDifference):
+        supports = _supported(effect, supports)
+    elif supports not in (True, False, None):
         raise ValueError(
             "supports must be 'lower' or 'higher' for a paired difference, or True, False or None, "
             f"got {supports!r} for {type(effect).__name__}"
         )
-    if of_a_difference:
-        supports = None if 0 in effect.interval else (effect.mean < 0) == (supports == "lower")
+
     verdict = {True: "holds", False: "false here", None: "not seen here"}[supports]
-    verdict += f" here, but {but}" if but and supports else ""
-    return Finding(claim, verdict, f"{context}: {effect}" if context else str(effect))
+    if supports and but:
+        verdict = f"{verdict} here, but {but}"
+    measured = f"{context}: {effect}" if context else str(effect)
+    return ClaimFinding(claim, verdict, measured)
+
+
+def _supported(difference: PairedDifference, promised: str) -> bool | None:
+    """Whether a difference is "lower" or "higher", as promised; None if its interval contains 0."""
+    if 0 in difference.interval:
+        return None
+    seen = "lower" if difference.mean < 0 else "higher"
+    return seen == promised
 
 
 def collect(notebooks: Iterable[Path]) -> list[dict[str, str]]:
     """The findings that are stored in these notebooks, in their order: notebook, claim, verdict, effect."""
-    found = []
+    findings = []
     for path in notebooks:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 if MIME in output.get("data", {}):
-                    found.append({"notebook": path.name} | output["data"][MIME])
-    return found
+                    findings.append({"notebook": path.name, **output["data"][MIME]})
+    return findings
 
 
 def markdown(findings: Iterable[dict[str, str]]) -> str:
-    """The ledger as a table: claims in the order of CLAIMS, a line a finding."""
+    """The ledger as a table: one finding per line, in the order of CLAIMS."""
+    order = list(CLAIMS)
     lines = ["| claim | source | verdict | measured | notebook |", "|---|---|---|---|---|"]
-    for row in sorted(findings, key=lambda row: [*CLAIMS].index(row["claim"])):
-        link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']})"
+    for row in sorted(findings, key=lambda row: order.index(row["claim"])):
+        text, source = CLAIMS[row["claim"]]
         verdict = re.sub(r"^[^,]+", r"**\g<0>**", row["verdict"])
-        cells = [cell.replace("|", "\\|") for cell in (*CLAIMS[row["claim"]], verdict, row["effect"], link)]
+        link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']})"
+        cells = [_cell(text), _cell(source), _cell(verdict), _cell(row["effect"]), link]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def insert(text: str, name: str, section: str) -> str:
-    """`text` with `section` between the lines `<!-- name -->` and `<!-- end of name -->`, replacing what was there."""
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    before, _, rest = text.partition(start)
-    _, ended, after = rest.partition(end)
-    if not ended:
-        raise ValueError(f"text must have the lines {start.strip()} and {end.strip()}")
-    return f"{before}{start}\n{section}\n\n{end}{after}" if section else f"{before}{start}{end}{after}"
+def _cell(text: str) -> str:
+    """Text that doesn't end its cell of a table."""
+    return text.replace("|", "\\|")

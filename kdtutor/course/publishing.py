@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kdtutor import _paths
 from kdtutor._io import write
-from kdtutor.course import claims
+from kdtutor.course.documents import insert
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -42,8 +42,8 @@ public repository; then `python -m kdtutor publish OWNER/REPO` writes the addres
 which gets the course, and a badge that opens them there), the README and the site. Commit and push what it changed."""
 PUBLISHED = """\
 Open a notebook: {links}. Its first cell gets the course from [{repository}]({url}) and installs only what Colab lacks;
-elsewhere it does nothing. If you teach from a fork, `python -m kdtutor publish OWNER/REPO` writes your address in
-place of this one into the notebooks, the README and the site; links name the branch `main`."""
+elsewhere it does nothing. If you teach from a fork, `python -m kdtutor publish OWNER/REPO` writes your address instead
+of this one into the notebooks, the README and the site; links name the branch `main`."""
 
 
 def root() -> Path:
@@ -53,8 +53,9 @@ def root() -> Path:
 
 def repository(folder: Path | None = None) -> str | None:
     """The address that a checkout has in its `pyproject.toml`, as OWNER/REPO; None before it is published."""
-    found = re.search(rf'^Repository = "{GITHUB}(.+)"$', _read((folder or root()) / "pyproject.toml"), re.MULTILINE)
-    return found and found[1]
+    project = _read((folder or root()) / "pyproject.toml")
+    entry = re.search(rf'^Repository = "{GITHUB}(.+)"$', project, re.MULTILINE)
+    return entry[1] if entry else None
 
 
 def stamp(repository: str | None, folder: Path | None = None) -> list[Path]:
@@ -72,19 +73,20 @@ def stamp(repository: str | None, folder: Path | None = None) -> list[Path]:
     """
     if repository is not None and not re.fullmatch(ADDRESS, repository):
         raise ValueError(f"repository must be OWNER/REPO, as on GitHub, got {repository!r}")
-    changed = {path: text for path, text in copies(repository, folder or root()) if text != _read(path)}
-    for path, text in changed.items():
+
+    changed = {}
+    for path, text in copies(repository, folder or root()):
+        if text != _read(path):
+            changed[path] = text
+
+    for path, text in changed.items():  # only now that each file has turned out to have a place for the address
         write(path, text.encode())
-    return [*changed]
+    return list(changed)
 
 
 def copies(repository: str | None, folder: Path) -> Iterator[tuple[Path, str]]:
     """Each file of a checkout that has the address or a place for it, and its text with this address."""
-    path = folder / "pyproject.toml"
-    before, table, after = re.sub("^Repository = .*\n", "", _read(path), flags=re.MULTILINE).partition(TABLE)
-    if not table:
-        raise ValueError(f"{path} must have a table {TABLE.strip()}, which the address stands in")
-    yield path, before + table + (f'Repository = "{GITHUB}{repository}"\n' if repository else "") + after
+    yield folder / "pyproject.toml", _project(folder / "pyproject.toml", repository)
 
     notebooks = sorted((folder / "notebooks").glob("[0-9]*.ipynb"))
     for path in notebooks:
@@ -92,15 +94,14 @@ def copies(repository: str | None, folder: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted((folder / "notebooks" / "assignments").glob("*.ipynb")):
         yield path, _notebook(path, repository, "")  # it holds its answers: students open another file
 
-    text = claims.insert(_read(folder / "README.md"), "badge", badge(repository, notebooks[0]))
-    links = ", ".join(f"[{path.stem[:2]}]({in_colab(repository, path)})" for path in notebooks)
-    published = PUBLISHED.format(links=links, repository=repository, url=f"{GITHUB}{repository}")
-    yield folder / "README.md", claims.insert(text, "colab", published if repository else UNPUBLISHED)
+    yield folder / "README.md", _readme(folder / "README.md", repository, notebooks)
 
 
 def first_cell(repository: str | None) -> str:
     """The first code cell of each notebook and assignment."""
-    return FIRST_CELL + (GET.format(url=GITHUB + repository) if repository else NOWHERE)
+    if repository is None:
+        return FIRST_CELL + NOWHERE
+    return FIRST_CELL + GET.format(url=GITHUB + repository)
 
 
 def on_github(repository: str | None, notebook: Path) -> str:
@@ -115,17 +116,42 @@ def in_colab(repository: str | None, notebook: Path) -> str:
 
 def badge(repository: str | None, notebook: Path) -> str:
     """Colab's own badge, a link in Markdown that opens a numbered notebook there; empty without an address."""
+    if repository is None:
+        return ""
     picture = "https://colab.research.google.com/assets/colab-badge.svg"
-    return f"[![Open in Colab]({picture})]({in_colab(repository, notebook)})" if repository else ""
+    return f"[![Open in Colab]({picture})]({in_colab(repository, notebook)})"
 
 
 def course_cell(notebook: "NotebookNode") -> "NotebookNode | None":
     """The first code cell, if it is the one that gets the course."""
-    first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
-    return first if first and first.source.startswith(FIRST_CELL.splitlines()[0]) else None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            return cell if cell.source.startswith(FIRST_CELL.splitlines()[0]) else None
+    return None
 
 
-def _notebook(path: Path, repository: str | None, badge: str) -> str:
+def _project(path: Path, repository: str | None) -> str:
+    """`pyproject.toml` with the address in its table of links."""
+    without_address = re.sub("^Repository = .*\n", "", _read(path), flags=re.MULTILINE)
+    before, table, after = without_address.partition(TABLE)
+    if not table:
+        raise ValueError(f"{path} must have a table {TABLE.strip()}, which the address stands in")
+    if repository is None:
+        return before + table + after
+    return f'{before}{table}Repository = "{GITHUB}{repository}"\n{after}'
+
+
+def _readme(path: Path, repository: str | None, notebooks: list[Path]) -> str:
+    """The README with a badge that opens the first notebook, and its paragraph on Colab."""
+    text = insert(_read(path), "badge", badge(repository, notebooks[0]))
+    if repository is None:
+        return insert(text, "colab", UNPUBLISHED)
+    links = ", ".join(f"[{notebook.stem[:2]}]({in_colab(repository, notebook)})" for notebook in notebooks)
+    return insert(text, "colab", PUBLISHED.format(links=links, repository=repository, url=f"{GITHUB}{repository}"))
+
+
+def _notebook(path: Path, repository: str | None, badge_in_markdown: str) -> str:
+    """A notebook with its first code cell for this address, below the badge, if there is one."""
     import nbformat
 
     notebook = nbformat.reads(_read(path), as_version=4)
@@ -134,10 +160,11 @@ def _notebook(path: Path, repository: str | None, badge: str) -> str:
         raise ValueError(
             f"{path} must have as its first code cell the one that gets the course, as other notebooks have"
         )
+
     first.source = first_cell(repository)
     notebook.cells = [cell for cell in notebook.cells if cell.id != BADGE]
-    if badge:
-        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badge, id=BADGE))
+    if badge_in_markdown:
+        notebook.cells.insert(0, nbformat.v4.new_markdown_cell(badge_in_markdown, id=BADGE))
     return nbformat.writes(notebook) + "\n"
 
 

@@ -1,4 +1,5 @@
-"""Finished runs on disk, a line of JSON each. What is there is not run again; Ctrl-C loses the current run only."""
+"""Finished trainings on disk, one line of JSON each. What is there isn't trained again; Ctrl-C loses only the current
+one."""
 
 import json
 import time
@@ -11,50 +12,64 @@ from torch import Tensor
 
 from kdtutor._io import versions
 
+Row = dict[str, Any]
 
-class Runs:
-    """The runs in the file at `path`. `runs(make, width=800, seed=0)` is the row of make(width=800, seed=0): from the
-    file, or computed and written there. `runs.rows("alone", width=800)` are the finished rows of a name and settings.
 
-    A row: run (the function's name), settings (its arguments), what it returned (a dict), seconds, versions.
+class Records:
+    """The rows in the file at `path`, each under a kind and the settings that it was made with.
+
+    `records("student", make, width=800, seed=0)` is the row of a "student" with these settings: from the file, or made
+    by make(width=800, seed=0) and written there. The kind is the key, not the function's name, so that functions may be
+    renamed. `records.rows("student", width=800)` are the finished rows of a kind with these settings among theirs.
+
+    A row: kind, settings, what `make` returned (a dict), seconds, versions.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def __call__(self, make: Callable[..., dict[str, Any]], **settings) -> dict[str, Any]:
-        settings_in_json = json.loads(json.dumps(settings))
-        for row in self._all():
-            if row["run"] == make.__name__ and row["settings"] == settings_in_json:
-                return row
+    def __call__(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
+        row = self.find(kind, **settings)
+        if row is not None:
+            return row
+
         start = time.perf_counter()
         result = make(**settings)
         seconds = round(time.perf_counter() - start, 1)
-        row = {"run": make.__name__, "settings": settings} | result | {"seconds": seconds, "versions": versions()}
+        row = {"kind": kind, "settings": settings, **result, "seconds": seconds, "versions": versions()}
         line = json.dumps(row)
         self._append(line)
         return json.loads(line)
 
-    def rows(self, run: str, **settings) -> list[dict[str, Any]]:
-        """The rows of this run with these settings among theirs, in the order of their seeds."""
-        found = [row for row in self._all() if row["run"] == run and settings.items() <= row["settings"].items()]
-        return sorted(found, key=lambda row: row["settings"].get("seed", 0))
+    def find(self, kind: str, /, **settings) -> Row | None:
+        """The row of a kind with exactly these settings; None before it is made."""
+        settings_in_json = json.loads(json.dumps(settings))
+        for row in self._all():
+            if row["kind"] == kind and row["settings"] == settings_in_json:
+                return row
+        return None
+
+    def rows(self, kind: str, /, **settings) -> list[Row]:
+        """The rows of a kind with these settings among theirs, in the order of their seeds."""
+        matching = []
+        for row in self._all():
+            if row["kind"] == kind and settings.items() <= row["settings"].items():
+                matching.append(row)
+        return sorted(matching, key=lambda row: row["settings"].get("seed", 0))
 
     def __len__(self) -> int:
         return len(self._all())
 
-    def _all(self) -> list[dict[str, Any]]:
-        """The rows of the file, if there is one, but for a last line that was cut off."""
-        content = self.path.read_bytes() if self.path.is_file() else b""
+    def _all(self) -> list[Row]:
+        """The rows of the file, if there is one, except for a last line that was cut off."""
+        if not self.path.is_file():
+            return []
         rows = []
-        for number, line in enumerate(content.split(b"\n")[:-1], 1):
-            try:
-                row = json.loads(line)
-                row["run"], row["settings"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{self.path} must hold a run, in JSON, on each line, and line {number} doesn't"
-                ) from error
+        whole_lines = self.path.read_bytes().split(b"\n")[:-1]
+        for number, line in enumerate(whole_lines, 1):
+            row = _parse(line)
+            if row is None:
+                raise ValueError(f"{self.path} must hold a row, in JSON, on each line, and line {number} doesn't")
             rows.append(row)
         return rows
 
@@ -62,13 +77,24 @@ class Runs:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab+") as file:
             file.seek(0)
-            whole = file.read().rfind(b"\n") + 1
-            file.truncate(whole)
+            end_of_whole_lines = file.read().rfind(b"\n") + 1
+            file.truncate(end_of_whole_lines)
             file.write(f"{line}\n".encode())
 
 
+def _parse(line: bytes) -> Row | None:
+    """A line as a row; None if it isn't one."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(row, dict) or not {"kind", "settings"} <= row.keys():
+        return None
+    return row
+
+
 def pack(wrong: Tensor) -> list[int]:
-    """Which examples are answered wrongly, (N,) bool, as a list of their places."""
+    """Which examples are classified wrongly, (N,) bool, as a list of their places."""
     return wrong.nonzero().squeeze(1).tolist()
 
 

@@ -1,4 +1,4 @@
-"""The course's own teachers: how they are trained, and the trained ones that ship in `data/`.
+"""The course's own teachers: how they are trained, and the trained ones that ship with the package.
 
 A teacher is `cnn(dropout=0.4)` trained on images jittered by up to 2 pixels; `python -m kdtutor teacher` makes one. The
 wide one of `kdtutor.course.hinton.reproduction` is built here, too.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kdtutor import checkpoints
 from kdtutor._io import versions, write_json
-from kdtutor.data import Dataset, jitter
+from kdtutor.data import Dataset, Split, jitter
 from kdtutor.metrics import calibration_error, errors, nll
 from kdtutor.models import cnn, count_parameters, mlp
 from kdtutor.training import predict, train
@@ -33,15 +33,24 @@ class Dropout(nn.Dropout):
 def wide_teacher(seed: int | None = None) -> nn.Sequential:
     """A teacher like that of Hinton et al. 2015, section 3: 784-1200-1200-10, with dropout of 0.1 on the pixels and 0.4
     on the hidden units."""
-    flatten, first, relu, second, relu_too, last = mlp(784, 1200, 1200, 10, seed=seed)
-    return nn.Sequential(flatten, Dropout(0.1), first, relu, Dropout(0.4), second, relu_too, Dropout(0.4), last)
+    flatten, first, first_relu, second, second_relu, last = mlp(784, 1200, 1200, 10, seed=seed)
+    return nn.Sequential(
+        flatten,
+        Dropout(0.1),
+        first,
+        first_relu,
+        Dropout(0.4),
+        second,
+        second_relu,
+        Dropout(0.4),
+        last,
+    )
 
 
 def load_teacher(name: str = "mnist", path: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The trained teacher of a data set ("mnist" or "strokes") in eval mode, and the record of its training.
 
-    Reads `path`, or the one that ships. Raises FileNotFoundError where there is none (kdtutor without its course):
-    train one with `train_teacher`.
+    Reads `path`, or the one that ships. Raises FileNotFoundError where there is none: train one with `train_teacher`.
     """
     teacher = cnn(dropout=0.4)
     record = checkpoints.load(teacher, path or teacher_path(name))
@@ -58,7 +67,7 @@ def train_teacher(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Train a teacher on `data.train` and measure it; the arguments are those of `training.fit`.
 
-    Returns the teacher and its record: settings, versions, seconds, and figures on validation and test images.
+    Returns the teacher and its record: settings, versions, seconds, and how it does on validation and test images.
     Interrupted, it raises KeyboardInterrupt.
     """
     settings = {"epochs": epochs, "batch_size": 128, "lr": 2e-3, "seed": seed}
@@ -66,23 +75,28 @@ def train_teacher(
     history = train(teacher, data.train, augment=jitter, device=device, progress=progress, **settings)
     if history.interrupted:
         raise KeyboardInterrupt("interrupted: a half-trained teacher is not kept")
-    teacher.half().float()  # as it will be stored
+
+    teacher.half().float()  # measured as it will be stored, in half precision
     record = {
         "data": data.name,
         "model": "cnn(dropout=0.4)",
         "parameters": count_parameters(teacher),
-        "settings": settings | {"augment": "jitter, up to 2 pixels"},
+        "settings": {**settings, "augment": "jitter, up to 2 pixels"},
         "seconds": round(history.seconds),
         "versions": versions(),
+        "validation": _measure(teacher, data.validation, device),
+        "test": _measure(teacher, data.test, device),
     }
-    for name, split in {"validation": data.validation, "test": data.test}.items():
-        logits = predict(teacher, split, device=device)
-        record[name] = {
-            "errors of 10,000": errors(logits, split.labels),
-            "nll": round(nll(logits, split.labels), 5),
-            "calibration error": round(calibration_error(logits, split.labels), 5),
-        }
     return teacher.eval(), record
+
+
+def _measure(teacher: nn.Module, split: Split, device: str | None) -> dict[str, float]:
+    logits = predict(teacher, split, device=device)
+    return {
+        "errors of 10,000": errors(logits, split.labels),
+        "nll": round(nll(logits, split.labels), 5),
+        "calibration error": round(calibration_error(logits, split.labels), 5),
+    }
 
 
 def save_teacher(teacher: nn.Module, record: dict[str, Any], path: Path) -> None:

@@ -1,7 +1,7 @@
 """Model answers of the exercises, each under the exercise's name; `exercises.solution` prints them.
 
 Nothing else needs this file: an instructor may delete it, and the checks go on, since they compare with values that
-ship. Who changes an answer writes these values anew:
+ship. After a change to an answer, write these values again:
 
     python -m kdtutor.course.exercises.solutions
 """
@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdtutor.course.exercises import calls
+from kdtutor.course.exercises import outcomes
+from kdtutor.course.exercises.calls import CALLS
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -27,7 +28,7 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 
 def look_alikes(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """The mean answer to each class, its own class out of the race, the largest of the rest."""
+    """The mean probabilities of each class's images, without its own class, the largest of the rest."""
     classes = probabilities.shape[1]
     means = torch.stack([probabilities[labels == c].mean(0) for c in range(classes)])  # (C, C)
     return means.fill_diagonal_(-1).argmax(1)
@@ -48,12 +49,15 @@ def log_soften(logits: Tensor, temperature: float) -> Tensor:
 
 def temperature_for(logits: Tensor, bits: float) -> float:
     """Bisection: the entropy grows with T, so each look at the middle halves the interval."""
-    low, high = 1e-3, 1e3
+    low = 1e-3
+    high = 1e3
     for _ in range(60):
         middle = math.sqrt(low * high)  # halves the interval of log T
-        softened = F.softmax(logits / middle, -1)
-        found = torch.special.entr(softened).sum() / math.log(2)
-        low, high = (middle, high) if found < bits else (low, middle)
+        entropy_in_nats = torch.special.entr(F.softmax(logits / middle, -1)).sum()
+        if entropy_in_nats / math.log(2) < bits:
+            low = middle
+        else:
+            high = middle
     return middle
 
 
@@ -121,7 +125,8 @@ def paired_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, floa
     from scipy.stats import t
 
     differences = torch.tensor(b, dtype=torch.float64) - torch.tensor(a, dtype=torch.float64)
-    n, mean = len(differences), differences.mean().item()
+    n = len(differences)
+    mean = differences.mean().item()
     half = t.ppf(0.975, n - 1) * differences.std().item() / math.sqrt(n)  # std divides by n - 1
     return mean, mean - half, mean + half
 
@@ -142,8 +147,8 @@ def ensemble_logits(logits: Tensor) -> Tensor:
     return logits.softmax(-1).mean(0).log()
 
 
-SOLUTIONS: dict[str, Callable] = {name: globals()[name] for name in calls.CALLS}
+SOLUTIONS: dict[str, Callable] = {name: globals()[name] for name in CALLS}
 
 if __name__ == "__main__":
-    calls.keep(SOLUTIONS)
-    print(f"{calls.path()}: the right answers of {len(SOLUTIONS)} exercises")
+    outcomes.keep(SOLUTIONS)
+    print(f"{outcomes.path()}: the right answers of {len(SOLUTIONS)} exercises")

@@ -2,40 +2,48 @@
 
 from typing import Any
 
-from kdtutor.course.records import Runs
+from kdtutor.course.records import Records, Row
 
-CHOICES = ("validation", "test")
-FIGURES = tuple(f"{split}_errors" for split in CHOICES)
-KINDS = {  # of students, by their settings
-    "alone": lambda settings: "temperature" not in settings,
-    "at 20": lambda settings: settings.get("temperature") == 20 and "alpha" not in settings,
-    "distilled": lambda settings: "temperature" in settings,
-}
-CHOOSER = 100  # the seed of the students by which T, epochs and the like are chosen
+SPLITS = ("validation", "test")  # settings are chosen on either
+METRICS = ("validation_errors", "test_errors")  # by the fewest of these
+METHODS = ("alone", "at 20", "distilled")  # of training a student
+TUNING_SEED = 100  # of the students by which T, epochs and the like are chosen
 
 
-def chosen(records: Runs, kind: str, figure: str, **settings) -> dict[str, Any]:
-    """The settings of the student of this kind with the lowest figure, among those that were tried for the choice."""
-    tried = records.rows("student", seed=CHOOSER, **settings)
-    return lowest([row for row in tried if KINDS[kind](row["settings"])], figure)
+def uses_method(settings: dict[str, Any], method: str) -> bool:
+    """Whether a student with these settings was trained "alone", "at 20" (distilled at T = 20, without labels) or
+    "distilled" (at any T, with or without labels)."""
+    if method == "alone":
+        return "temperature" not in settings
+    if method == "at 20":
+        return settings.get("temperature") == 20 and "alpha" not in settings
+    return "temperature" in settings
 
 
-def corrected(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def best_settings(records: Records, method: str, metric: str, **settings) -> dict[str, Any]:
+    """The settings of the student of this method with the lowest metric, among those that were tried for the choice."""
+    tried = records.rows("student", seed=TUNING_SEED, **settings)
+    return lowest([row for row in tried if uses_method(row["settings"], method)], metric)
+
+
+def best_corrected_settings(rows: list[Row]) -> dict[str, Any]:
     """The settings of the row with the fewest errors on validation images, where its bias was chosen, too."""
-    return lowest([row | row["corrected"]["validation"] for row in rows], "validation_errors")
+    best = min(rows, key=lambda row: row["corrected"]["validation"]["validation_errors"])
+    return best["settings"]
 
 
-def rate(records: Runs) -> dict[str, float]:
-    """The learning rate that was chosen on validation images for T = 20, which the other distilled students share."""
-    settings = chosen(records, "at 20", FIGURES[0])
+def chosen_rate(records: Records) -> dict[str, float]:
+    """The learning rate that was chosen on validation images for T = 20, which the other distilled students share:
+    {"lr": rate}, or {} for the default."""
+    settings = best_settings(records, "at 20", "validation_errors")
     return {"lr": settings["lr"]} if "lr" in settings else {}
 
 
-def finals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that results are made of: those of all seeds but the chooser's."""
-    return [row for row in rows if row["settings"]["seed"] != CHOOSER]
+def final_rows(rows: list[Row]) -> list[Row]:
+    """The rows that results are made of: those of all seeds except the one for tuning."""
+    return [row for row in rows if row["settings"]["seed"] != TUNING_SEED]
 
 
-def lowest(rows: list[dict[str, Any]], figure: str) -> dict[str, Any]:
-    """The settings of the row with the lowest figure."""
-    return min(rows, key=lambda row: row[figure])["settings"]
+def lowest(rows: list[Row], metric: str) -> dict[str, Any]:
+    """The settings of the row with the lowest metric."""
+    return min(rows, key=lambda row: row[metric])["settings"]

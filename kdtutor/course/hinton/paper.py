@@ -1,4 +1,4 @@
-"""Section 3 of Hinton, Vinyals & Dean 2015 beside what `kdtutor reproduce hinton` measured: figures from its records.
+"""Section 3 of Hinton, Vinyals & Dean 2015 beside what `kdtutor reproduce hinton` measured: errors from its records.
 
 Public reproductions: the lowest errors of those that we know (none has seeds, a transfer set of 7s and 8s, or the whole
 section; the one of 67 used a jittered transfer set and 1,000 epochs).
@@ -13,8 +13,15 @@ from torch import Tensor, nn
 
 from kdtutor import checkpoints
 from kdtutor.course import teachers
-from kdtutor.course.hinton.choices import CHOICES, CHOOSER, chosen, corrected, finals, rate
-from kdtutor.course.records import Runs, unpack
+from kdtutor.course.hinton.choices import (
+    SPLITS,
+    TUNING_SEED,
+    best_corrected_settings,
+    best_settings,
+    chosen_rate,
+    final_rows,
+)
+from kdtutor.course.records import Records, Row, unpack
 from kdtutor.data import shipped
 from kdtutor.models import mlp
 from kdtutor.statistics import PairedDifference, paired_difference, paired_errors
@@ -22,120 +29,161 @@ from kdtutor.statistics import PairedDifference, paired_difference, paired_error
 THREES = 1010  # in MNIST's test set
 
 
-def runs(folder: Path | None = None) -> Runs:
-    """The records that ship with the course, or those in `folder`."""
-    return Runs((folder or shipped() / "hinton") / "runs.jsonl")
+def records(folder: Path | None = None) -> Records:
+    """The records that ship with the course, or those in `folder`. Raises FileNotFoundError without the course."""
+    return Records((folder or shipped() / "hinton") / "runs.jsonl")
 
 
 def load(kind: str) -> nn.Module:
     """The shipped "teacher" (784-1200-1200-10) or the shipped best "student" (784-800-800-10), in eval mode."""
-    networks = {"teacher": teachers.wide_teacher, "student": lambda: mlp(784, 800, 800, 10)}
-    if kind not in networks:
+    if kind == "teacher":
+        network = teachers.wide_teacher()
+    elif kind == "student":
+        network = mlp(784, 800, 800, 10)
+    else:
         raise ValueError(f"kind must be 'teacher' or 'student', got {kind!r}")
-    network = networks[kind]()
     checkpoints.load(network, shipped() / "hinton" / f"{kind}.safetensors")
     return network.eval()
 
 
-def students(records: Runs, kind: str, chosen_on: str = "validation") -> list[dict[str, Any]]:
-    """The rows of the students "alone", "at 20" (distilled at T = 20) or "distilled" (at any T and alpha), a row a
+def students(records: Records, method: str, chosen_on: str = "validation") -> list[Row]:
+    """The rows of the students "alone", "at 20" (distilled at T = 20) or "distilled" (at any T and alpha), one row per
     seed, at the settings that were chosen on the validation or the test images."""
-    return _seeds(records.rows("student"), chosen(records, kind, f"{chosen_on}_errors"))
+    settings = best_settings(records, method, f"{chosen_on}_errors")
+    return _with_settings(records.rows("student"), settings)
 
 
-def missing(records: Runs, transfer: str) -> list[dict[str, Any]]:
-    """The rows of the students whose transfer set was "without 3" or "7 and 8", a row a seed, at the T that was
+def missing(records: Records, transfer: str) -> list[Row]:
+    """The rows of the students whose transfer set was "without 3" or "7 and 8", one row per seed, at the T that was
     chosen on validation images; row["corrected"]: with the biases that are best on "validation" or "test" images."""
-    rows = records.rows("missing", transfer=transfer, **rate(records))
-    return _seeds(rows, corrected([row for row in rows if row["settings"]["seed"] == CHOOSER]))
+    rows = records.rows("missing", transfer=transfer, **chosen_rate(records))
+    tuning_rows = [row for row in rows if row["settings"]["seed"] == TUNING_SEED]
+    return _with_settings(rows, best_corrected_settings(tuning_rows))
 
 
-def best(records: Runs) -> list[dict[str, Any]]:
-    """The rows of the best students of 784-800-800-10, a row a seed."""
-    return finals(records.rows("best"))
+def best(records: Records) -> list[Row]:
+    """The rows of the best students of 784-800-800-10, one row per seed."""
+    return final_rows(records.rows("best"))
 
 
-def _seeds(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in finals(rows) if row["settings"] | {"seed": None} == settings | {"seed": None}]
+def widths(records: Records) -> dict[int, dict[str, Any]]:
+    """By width of the two hidden layers: errors "alone" and "distilled" (one number per seed) at the "temperature"
+    that is best on the validation images, and their paired "difference"."""
+    by_width = {}
+    for width in sorted({row["settings"]["width"] for row in records.rows("width")}):
+        distilled = _distilled_at_width(records, width)
+        best = min(distilled, key=lambda row: fmean(row["validation_errors"]))
+        alone = records.rows("width", width=width, temperature=None)[0]
+        by_width[width] = {
+            "temperature": best["settings"]["temperature"],
+            "difference": paired_difference(alone["test_errors"], best["test_errors"]),
+            "alone": alone["test_errors"],
+            "distilled": best["test_errors"],
+        }
+    return by_width
 
 
-def wrong(rows: list[dict[str, Any]]) -> Tensor:
+def wrong(rows: list[Row]) -> Tensor:
     """Which test images each row's network gets wrong: (seeds, 10000) bool."""
     return torch.stack([unpack(row["test_wrong"]) for row in rows])
 
 
-def compare(a: list[dict[str, Any]], b: list[dict[str, Any]], names: tuple[str, str]) -> PairedDifference:
+def compare(a: list[Row], b: list[Row], names: tuple[str, str]) -> PairedDifference:
     """Test errors of b against a, rows paired by seed, for new seeds and new images."""
     return paired_errors(wrong(a), wrong(b), names)
 
 
-def markdown(records: Runs) -> str:
-    """The table of the README: the paper's figures, ours and those of public reproductions."""
-    wide = records.rows("teacher")
+def markdown(records: Records) -> str:
+    """The table of the README: the paper's errors, ours and those of public reproductions."""
+    teacher_cell = _errors(records.rows("teacher"))
     lines = [
         "| errors of 10,000 | paper | here, chosen on validation | here, chosen on test | public reproductions |",
         "|---|---|---|---|---|",
-        _line("teacher 784-1200-1200-10, dropout, jitter", "67", [_errors(wide)] * 2, "64 to 108"),
+        _line("teacher 784-1200-1200-10, dropout, jitter", "67", teacher_cell, teacher_cell, "64 to 108"),
+        *_lines_on_students(records),
+        *_lines_on_missing_classes(records, "without 3"),
+        *_lines_on_missing_classes(records, "7 and 8"),
+        *_lines_on_widths(records),
+        _line("best student 784-800-800-10 that we could distil", "", _errors(best(records))),
     ]
-    kinds = {
-        "alone": ("student 784-800-800-10 alone", "146", "171, 181"),
-        "at 20": ("the same, distilled at T = 20, images not shifted", "74", "67 to 134"),
-    }
-    kinds["distilled"] = ("the same, T chosen", "", "")
-    for kind, (name, published, others) in kinds.items():
-        ours = [students(records, kind, chosen_on) for chosen_on in CHOICES]
-        cells = [_errors(rows) + (_temperature(rows) if kind == "distilled" else "") for rows in ours]
-        lines.append(_line(name, published, cells, others))
-    for transfer, (name, published) in {
-        "without 3": ("no 3 in the transfer set", "206, of these 133 threes"),
-        "7 and 8": ("only 7s and 8s in the transfer set", "4730"),
-    }.items():
-        rows, threes = missing(records, transfer), transfer == "without 3"
-        lines.append(_line(name + _temperature(rows), published, [_missing(rows, threes)] * 2, ""))
-        cells = [_missing([row["corrected"][chosen_on] for row in rows], threes) for chosen_on in CHOICES]
-        published = "109, of these 14 threes" if threes else "1320"
-        lines.append(_line("… bias corrected", published, cells, ""))
-    for width, published in {30: "T = 2.5 to 4 clearly the best", 300: "all T above 8 about the same"}.items():
-        if records.rows("width", width=width):
-            cells = [_by_temperature(records, width), ""]
-            lines.append(_line(f"distilled students with two layers of {width}", published, cells, ""))
-    lines.append(_line("best student 784-800-800-10 that we could distil", "", [_errors(best(records)), ""], ""))
     return "\n".join(lines)
 
 
-def _line(name: str, published: str, ours: list[str], others: str) -> str:
-    return f"| {' | '.join((name, published, *ours, others))} |"
+def _lines_on_students(records: Records) -> list[str]:
+    alone = [_errors(students(records, "alone", split)) for split in SPLITS]
+    at_20 = [_errors(students(records, "at 20", split)) for split in SPLITS]
+    distilled = []
+    for split in SPLITS:
+        rows = students(records, "distilled", split)
+        distilled.append(_errors(rows) + _temperature(rows))
+    return [
+        _line("student 784-800-800-10 alone", "146", *alone, "171, 181"),
+        _line("the same, distilled at T = 20, images not shifted", "74", *at_20, "67 to 134"),
+        _line("the same, T chosen", "", *distilled),
+    ]
+
+
+def _lines_on_missing_classes(records: Records, transfer: str) -> list[str]:
+    rows = missing(records, transfer)
+    corrected_on_validation = [row["corrected"]["validation"] for row in rows]
+    corrected_on_test = [row["corrected"]["test"] for row in rows]
+    temperature = _temperature(rows)
+    if transfer == "7 and 8":
+        name = f"only 7s and 8s in the transfer set{temperature}"
+        return [
+            _line(name, "4730", _errors(rows), _errors(rows)),
+            _line("… bias corrected", "1320", _errors(corrected_on_validation), _errors(corrected_on_test)),
+        ]
+
+    name = f"no 3 in the transfer set{temperature}"
+    uncorrected = _errors(rows) + _threes(rows)
+    on_validation = _errors(corrected_on_validation) + _threes(corrected_on_validation)
+    on_test = _errors(corrected_on_test) + _threes(corrected_on_test)
+    return [
+        _line(name, "206, of these 133 threes", uncorrected, uncorrected),
+        _line("… bias corrected", "109, of these 14 threes", on_validation, on_test),
+    ]
+
+
+def _lines_on_widths(records: Records) -> list[str]:
+    published = {30: "T = 2.5 to 4 clearly the best", 300: "all T above 8 about the same"}
+    lines = []
+    for width, statement in published.items():
+        rows = _distilled_at_width(records, width)
+        if rows:
+            cells = [f"T = {row['settings']['temperature']:g}: {fmean(row['test_errors']):.0f}" for row in rows]
+            lines.append(_line(f"distilled students with two layers of {width}", statement, ", ".join(cells)))
+    return lines
+
+
+def _line(name: str, published: str, on_validation: str, on_test: str = "", others: str = "") -> str:
+    """A line of the table; `others` are public reproductions."""
+    return f"| {name} | {published} | {on_validation} | {on_test} | {others} |"
 
 
 def _errors(rows: list[dict[str, Any]]) -> str:
-    found = [row["test_errors"] for row in rows]
-    return f"**{fmean(found):.1f}** ({min(found):.0f} to {max(found):.0f}, {len(found)} seeds)"
+    errors = [row["test_errors"] for row in rows]
+    return f"**{fmean(errors):.1f}** ({min(errors):.0f} to {max(errors):.0f}, {len(errors)} seeds)"
 
 
-def _temperature(rows: list[dict[str, Any]]) -> str:
+def _threes(rows: list[dict[str, Any]]) -> str:
+    mean = fmean(row["test_wrong_threes"] for row in rows)
+    return f", of these {mean:.1f} threes"
+
+
+def _temperature(rows: list[Row]) -> str:
     return f", T = {rows[0]['settings']['temperature']:g}"
 
 
-def _missing(rows: list[dict[str, Any]], threes: bool) -> str:
-    of_these = f", of these {fmean(row['test_wrong_threes'] for row in rows):.1f} threes" if threes else ""
-    return _errors(rows).replace(" seeds)", f" seeds){of_these}")
+def _with_settings(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
+    """The rows with exactly these settings, the seed aside."""
+    matching = []
+    for row in final_rows(rows):
+        if {**row["settings"], "seed": None} == {**settings, "seed": None}:
+            matching.append(row)
+    return matching
 
 
-def widths(records: Runs) -> dict[int, dict[str, Any]]:
-    """By width of the two hidden layers: errors "alone" and "distilled" (a figure a seed) at the "temperature" that is
-    best on the validation images, and their paired "difference"."""
-    found = {}
-    for width in sorted({row["settings"]["width"] for row in records.rows("width")}):
-        rows = records.rows("width", width=width)
-        alone = next(row for row in rows if row["settings"]["temperature"] is None)
-        soft = min((row for row in rows if row is not alone), key=lambda row: fmean(row["validation_errors"]))
-        pair = alone["test_errors"], soft["test_errors"]
-        found[width] = {"temperature": soft["settings"]["temperature"], "difference": paired_difference(*pair)}
-        found[width] |= dict(zip(("alone", "distilled"), pair, strict=True))
-    return found
-
-
-def _by_temperature(records: Runs, width: int) -> str:
-    rows = [row for row in records.rows("width", width=width) if row["settings"]["temperature"]]
-    cells = (f"T = {row['settings']['temperature']:g}: {fmean(row['test_errors']):.0f}" for row in rows)
-    return ", ".join(cells)
+def _distilled_at_width(records: Records, width: int) -> list[Row]:
+    """One row per temperature."""
+    return [row for row in records.rows("width", width=width) if row["settings"]["temperature"] is not None]

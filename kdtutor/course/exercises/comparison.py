@@ -1,0 +1,160 @@
+"""What is wrong with a learner's function: its outcomes are compared with the right ones, then with those of the known
+mistakes, then by arithmetic."""
+
+import warnings
+from collections.abc import Callable
+
+from torch import Tensor
+
+from kdtutor.course.answers import UNFILLED, difference, same
+from kdtutor.course.answers.misfits import misfit
+from kdtutor.course.answers.relations import common
+from kdtutor.course.exercises.calls import CALLS
+from kdtutor.course.exercises.mistakes import MISTAKES
+from kdtutor.course.exercises.mistakes_in_training import LOSSES
+from kdtutor.course.exercises.outcomes import Outcome, argument_names, asked, gradient, outcome_of, right_outcomes
+from kdtutor.course.exercises.sentences import as_continuation, shortened
+from kdtutor.course.exercises.words import mistake_sentence
+
+RETURN_LOGITS = {"prior_correction", "ensemble_logits"}  # known up to one constant per row, as logits are
+UNSEEN = {"nan", "underflow", "no_gradient", "detached", "in_place"}  # findings that explain no value of our calls
+
+
+def problem_with(name: str, function: Callable) -> str | None:
+    """What is wrong with the function, in a sentence without a full stop; None if nothing is."""
+    given = []
+    for call in CALLS[name]:
+        try:
+            outcome = outcome_of(function, call)
+        except Exception as error:  # whatever a learner's code raises is told, not thrown
+            return f"{asked(function, call)}: it raises {type(error).__name__}: {shortened(str(error))}"
+        if outcome.returned is ...:
+            return UNFILLED
+        given.append(outcome)
+
+    wanted = right_outcomes(name)
+    wrong = []  # places of the calls that come out wrong
+    for place, (given_outcome, wanted_outcome) in enumerate(zip(given, wanted, strict=True)):
+        if not _agree(name, given_outcome, wanted_outcome):
+            wrong.append(place)
+
+    if not wrong:
+        return _side_effect(name, function, given, wanted) or _untrained(name, function)
+    return (
+        _known_mistake(name, given)
+        or _diagnosed(name, function)
+        or _first_difference(name, function, given, wanted, wrong)
+    )
+
+
+def _agree(name: str, given: Outcome, wanted: Outcome) -> bool:
+    logits = given.returned
+    if name in RETURN_LOGITS and isinstance(logits, Tensor) and logits.is_floating_point():
+        return same(logits.log_softmax(-1), wanted.returned.log_softmax(-1))
+    return same(given.values, wanted.values)
+
+
+def _side_effect(name: str, function: Callable, given: list[Outcome], wanted: list[Outcome]) -> str | None:
+    """Right values, but in a dtype that hurts or at the cost of the arguments."""
+    for given_outcome, wanted_outcome in zip(given, wanted, strict=True):
+        if given_outcome.changed:
+            argument = argument_names(function, CALLS[name][0])[given_outcome.changed[0]]
+            return f"the values are right, but it changes {argument} in place: the caller still needs it as it was"
+        if same(given_outcome.returned, wanted_outcome.returned):
+            dtype_complaint = difference(given_outcome.returned, wanted_outcome.returned)
+            if dtype_complaint:
+                return dtype_complaint
+    return None
+
+
+def _untrained(name: str, loss: Callable) -> str | None:
+    """Right values of a loss that don't train the student."""
+    if name not in LOSSES:
+        return None
+    given = [gradient(loss, call) for call in CALLS[name]]
+    wanted = [gradient(LOSSES[name], call) for call in CALLS[name]]
+    if same(given, wanted):
+        return None
+
+    for student_gradient in given:
+        if student_gradient is not None and student_gradient.any():
+            return "the values are right, but not the student's gradient: is a part detached, or taken out by .item()?"
+    why = ".item(), .detach(), numpy or no_grad"
+    return f"the values are right, but the student gets no gradient ({why}): it would train nothing"
+
+
+def _known_mistake(name: str, given: list[Outcome]) -> str | None:
+    """The sentence of the known mistake that agrees in all calls."""
+    values = [outcome.values for outcome in given]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # F.kl_div's own, on its reduction
+        for mistake, function in MISTAKES[name].items():
+            mistaken_values = [outcome_of(function, call).values for call in CALLS[name]]
+            if same(values, mistaken_values):
+                return mistake_sentence(name, mistake)
+    return None
+
+
+def _diagnosed(name: str, loss: Callable) -> str | None:
+    """What `diagnose` says of a whole loss or of its soft term: it knows mistakes in pairs, too."""
+    if name not in LOSSES:
+        return None
+    from kdtutor.diagnosis import diagnose
+
+    # `diagnose` knows an argument by its name, and a learner may have named them otherwise.
+    def whole(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, alpha: float) -> Tensor:
+        return loss(student, teacher, labels, temperature, alpha)
+
+    def soft(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        return loss(student, teacher, temperature)
+
+    try:
+        diagnosis = diagnose(whole if name == "distillation_loss" else soft, alpha="soft")
+    except Exception:  # it calls the loss on inputs of its own
+        return None
+
+    sentences = [mistake.what.rstrip(".") for mistake in diagnosis.mistakes if mistake.name not in UNSEEN]
+    if not sentences:
+        return None
+    first, *others = sentences
+    return "; and ".join([first, *map(as_continuation, others)])
+
+
+def _first_difference(
+    name: str, function: Callable, given: list[Outcome], wanted: list[Outcome], wrong: list[int]
+) -> str:
+    """The first call in which something can be told of how it differs, or what all that differ have in common."""
+    differing = [place for place in wrong if not same(given[place].returned, wanted[place].returned)]
+    if not differing:  # the values are right, the models were left in a wrong state
+        place = wrong[0]
+        return f"{asked(function, CALLS[name][place])}: {_models_left(given[place], wanted[place])}"
+
+    for place in differing:
+        sentence = misfit(given[place].returned, wanted[place].returned)
+        if sentence:
+            return f"{asked(function, CALLS[name][place])}: {sentence}"
+
+    given_values = tuple(given[place].returned for place in differing)
+    wanted_values = tuple(wanted[place].returned for place in differing)
+    constants = {}
+    if name in LOSSES:
+        constants["the batch size"] = len(CALLS[name][0][0])
+    sentence = common(given_values, wanted_values, constants)
+    if sentence and len(differing) > 1:
+        return f"in all calls that differ: {sentence}"
+    if not sentence:
+        sentence = difference(given_values[0], wanted_values[0])
+    return f"{asked(function, CALLS[name][differing[0]])}: {sentence}"
+
+
+def _models_left(given: Outcome, wanted: Outcome) -> str:
+    """How the models were left, where the value returned is right: the student is the first of them."""
+    for role, given_state, wanted_state in zip(("student", "teacher"), given.left, wanted.left, strict=True):
+        if not same(given_state.weights, wanted_state.weights):
+            if role == "student":
+                return "the value is right, but the student's weights aren't where one step of gradient descent leads"
+            return "the value is right, but the teacher's weights have moved"
+        if given_state.training != wanted_state.training:
+            mode = "train" if given_state.training else "eval"
+            return f"the value is right, but the {role} is left in {mode} mode"
+    return "the value is right, but the teacher got gradients"
