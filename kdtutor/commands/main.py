@@ -201,13 +201,13 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 
 def _assignments(options: argparse.Namespace) -> int:
-    from kdtutor.grading import marking
+    from kdtutor.grading import assignments
 
-    paths = marking.release(options.out)
+    paths = assignments.release(options.out)
     if options.otter:
-        from kdtutor.grading.otter_export import otter
+        from kdtutor.grading import otter_export
 
-        paths += otter(options.out)
+        paths += otter_export.export(options.out)
     print(*paths, sep="\n")
     return 0
 
