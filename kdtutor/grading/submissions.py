@@ -32,9 +32,15 @@ def find(folder: Path, assignments: dict[str, Path]) -> list[Submission]:
     submissions = []
     for name, path in assignments.items():
         wanted_cells = solution_and_test_names(read(path))
-        files = {student: _file(student, name, wanted_cells, {*assignments}) for student in students}
-        if any(file.exists() or (student / name).exists() for student, file in files.items()):
-            submissions += [Submission(student.name, name, file) for student, file in files.items()]
+        of_this_assignment = []
+        anyone_tried = False
+        for student in students:
+            file = _file(student, name, wanted_cells, {*assignments})
+            of_this_assignment.append(Submission(student.name, name, file))
+            if file.exists() or (student / name).exists():
+                anyone_tried = True
+        if anyone_tried:
+            submissions += of_this_assignment
     if not submissions:
         raise ValueError(
             f"submissions must hold STUDENT/NAME/NAME.ipynb, NAME of {', '.join(assignments)}, got {folder}"
@@ -83,18 +89,23 @@ def cells_of(file: Path) -> list[dict[str, Any]]:
     if not file.stat().st_size:
         raise ValueError(f"{file.name} is empty")
     try:
-        cells = [dict(cell) for cell in read(file).cells]
-        return [cell for cell in cells if isinstance(cell["source"], str) and isinstance(cell["metadata"], dict)]
+        cells = []
+        for cell in read(file).cells:
+            if isinstance(cell["source"], str) and isinstance(cell["metadata"], dict):
+                cells.append(dict(cell))
+        return cells
     except Exception as error:  # a file can be wrong in any way
         raise ValueError(f"{file.name} isn't a notebook ({type(error).__name__})") from None
 
 
 def _missing(file: Path) -> str:
     """That a file isn't there, and which files are."""
-    others = {path.name for path in file.parent.glob("*")}
-    others.update(path.name for path in file.parent.parent.glob("*") if path.is_file())
-    visible = sorted(name for name in others if not name.startswith("."))
+    files_above = [path for path in file.parent.parent.glob("*") if path.is_file()]
+    others = set()
+    for path in (*file.parent.glob("*"), *files_above):
+        if not path.name.startswith("."):
+            others.add(path.name)
     sentence = f"no {file.name} was handed in"
-    if visible:
-        sentence += f", but {', '.join(visible)}"
+    if others:
+        sentence += f", but {', '.join(sorted(others))}"
     return sentence

@@ -20,10 +20,25 @@ FILE = 256 << 20  # bytes of a file that is written
 COMPUTING = 4 * 3600  # seconds of processor time, in all
 
 READABLE = (  # what Python and its libraries need of the system
-    "/usr", "/lib", "/lib64", "/proc", "/sys", "/System", "/Library", "/dev/null", "/dev/random",
-    "/dev/urandom", "/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/etc/nsswitch.conf",
-    "/etc/os-release", "/etc/passwd", "/etc/timezone",
-)  # fmt: skip
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/proc",  # memory and processors, for torch
+    "/sys",  # the same
+    "/System",  # macOS
+    "/Library",  # macOS
+    "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/etc/fonts",  # for matplotlib
+    "/etc/ld.so.cache",  # where shared libraries are
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",  # how names, such as one's own, are looked up
+    "/etc/os-release",
+    "/etc/passwd",  # the home folder
+    "/etc/timezone",
+)
 
 # prctl, from linux/prctl.h
 PR_SET_PDEATHSIG = 1  # a signal for this process when its parent ends

@@ -1,4 +1,4 @@
-"""What a cell finds in the worker in the place of IPython, where its prints go, and how its errors are told."""
+"""What a cell finds in the worker instead of IPython, where its prints go, and how its errors are told."""
 
 import io
 import types
@@ -30,7 +30,7 @@ class Shell:
         print(f"%{name} is left out in grading.")
 
     def run_cell_magic(self, name: str, line: str, body: str) -> None:
-        """Run the body of those which only watch."""
+        """Run the body of a magic that only watches."""
         if name not in WATCHING_MAGICS:
             raise RuntimeError(f"%%{name} can't be graded: leave it out")
         exec(compile(body, CELL, "exec"), self._namespace)
