@@ -21,7 +21,8 @@ def visible_to_tests(source: NotebookNode) -> dict[str, Any]:
     "names": those that the instructor binds in the students' cells, and in no locked one. "imports": the import
     statements of the students' cells, for the tests' own kernel.
     """
-    students, instructors = set(), set()
+    students: set[str] = set()
+    instructors: set[str] = set()
     imports = []
     for cell in source.cells:
         if cell.cell_type != "code":

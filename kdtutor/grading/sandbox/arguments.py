@@ -32,7 +32,7 @@ class ArgumentPickler(pickle.Pickler):
         super().__init__(file, protocol=5)
         self.tensors: list[Tensor] = []
 
-    def reducer_override(self, value: object) -> Any:
+    def reducer_override(self, value: Any) -> Any:
         if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided:
             return NotImplemented
         self.tensors.append(value)

@@ -27,7 +27,7 @@ LONGEST_DOC = 2000  # characters of a function's docstring
 LONGEST_DEFAULT = 99  # characters of a default value that is shown by its repr
 
 
-def encode(value: object, tensors: Tensors, number_of: Callable[[object], int]) -> Tree:
+def encode(value: Any, tensors: Tensors, number_of: Callable[[object], int]) -> Tree:
     """A tree for the value; its tensors are added to `tensors`, its functions numbered by `number_of`.
 
     TypeError for what isn't plain: an instance of a student's own class could pretend to be anything.
@@ -54,7 +54,7 @@ def encode(value: object, tensors: Tensors, number_of: Callable[[object], int]) 
     return _encode_numbers(value, tensors, number_of)
 
 
-def _encode_numbers(value: object, tensors: Tensors, number_of: Callable[[object], int]) -> Tree:
+def _encode_numbers(value: Any, tensors: Tensors, number_of: Callable[[object], int]) -> Tree:
     """What holds numbers: tensors, arrays, networks."""
     kind = type(value)
     if kind is nn.Parameter:
