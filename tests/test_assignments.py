@@ -2,6 +2,7 @@
 known mistake loses the points of the right tests, with its name."""
 
 import re
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,8 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 NAMES = ("targets", "loss", "distillation")
 HIDDEN = re.compile(r"^### BEGIN HIDDEN TESTS\n.*?^### END HIDDEN TESTS\n", re.MULTILINE | re.DOTALL)
 SOLUTION = re.compile(r"^ *### BEGIN SOLUTION\n.*?^ *### END SOLUTION", re.MULTILINE | re.DOTALL)
-STUB = "    return ...  # your code here"  # ClearSolutions.code_stub, in the place of a solution
+STUB = "    return ...  # your code here"  # ClearSolutions.code_stub, instead of a solution
+FEW = 500  # images to train on, where it doesn't matter what is learnt
 
 
 @cache
@@ -61,6 +63,20 @@ def loaded_once():
         yield
 
 
+@contextmanager
+def few_images():
+    """Meanwhile there are few images to train on."""
+    load = kdtutor.load
+
+    def load_few(*names, **options):
+        whole = load(*names, **options)
+        return kdtutor.Dataset(whole.name, whole.train[:FEW], whole.validation, whole.test)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kdtutor, "load", load_few)
+        yield
+
+
 @cache
 def solved(name):
     """What the notebook's assertions said, and its namespace in the end."""
@@ -80,12 +96,12 @@ def test_the_model_answers_pass_all_tests(name):
 def test_the_tests_that_students_see_run_without_the_hidden_ones(name):
     """A name that a hidden test defines, or another test, would fail in their hands."""
     namespace = {}
-    execute(
-        sources(name, [key for key in cells(name) if key != "colab" and key not in kind(name, grade=True)]), namespace
-    )
+    with few_images():
+        no_tests = [key for key in cells(name) if key != "colab" and key not in kind(name, grade=True)]
+        execute(sources(name, no_tests), namespace)
     if name == "distillation":  # trained once for all tests
-        trained = solved(name)[1]["student"]
-        namespace |= {"student": trained, "recipe": lambda *_: trained}
+        _, right = solved(name)
+        namespace |= {"data": right["data"], "student": right["student"], "recipe": lambda *_: right["student"]}
     for key, source in sources(name, kind(name, grade=True), lambda source: HIDDEN.sub("", source)).items():
         assert "HIDDEN" not in source
         assert execute({key: source}, dict(namespace)) == {}
@@ -97,7 +113,8 @@ def test_untouched_all_tests_fail_kindly_and_the_rest_runs(name, hidden):
     def untouched(source):
         return SOLUTION.sub(STUB, source if hidden else HIDDEN.sub("", source))
 
-    failed = execute(sources(name, change=untouched), {})
+    with few_images():
+        failed = execute(sources(name, change=untouched), {})
     assert list(failed) == kind(name, grade=True)
     assert [said for said in failed.values() if not said.startswith("not filled in yet")] == []
 
@@ -556,8 +573,9 @@ DISTILL = {
 NONE = "there is no student to measure"
 RECIPE = {
     "over the budget": (
-        "make_student(0)",
-        "nn.Sequential(nn.Flatten(), nn.Linear(784, 30), nn.ReLU(), nn.Linear(30, 10))",
+        "make_student(0),\n        teacher_logits,\n        images,",
+        "nn.Sequential(nn.Flatten(), nn.Linear(784, 30), nn.ReLU(), nn.Linear(30, 10)),\n"
+        "        teacher_logits[:500],\n        images[:500],",
         {"recipe_budget": "23,860 parameters", "recipe_1000": NONE, "recipe_400": NONE, "recipe_250": NONE},
     ),
     "the training's history": (
@@ -577,7 +595,7 @@ RECIPE = {
     ),
     "other images' rows": (
         "        teacher_logits,\n        images,",
-        "        teacher_logits[:2000].flip(0),\n        images[:2000],",
+        "        teacher_logits[:500].flip(0),\n        images[:500],",
         {
             "recipe_budget": "nothing was learnt",
             "recipe_1000": "more than 1,000",

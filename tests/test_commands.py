@@ -20,7 +20,7 @@ from kdtutor.commands import main
 from kdtutor.course import teachers
 from kdtutor.course.hinton import paper, reproduction
 from kdtutor.data import mnist
-from kdtutor.grading import marking
+from kdtutor.grading import assignments, marking
 from kdtutor.metrics import errors
 
 train_teacher = teachers.train_teacher
@@ -503,7 +503,7 @@ def test_diagnose_says_in_one_line_what_it_cannot_ask(losses, place, sentence, c
 
 def test_assignments_and_grade_take_folders(tmp_path, monkeypatch, capsys):
     called = []
-    monkeypatch.setattr(marking, "release", lambda out: called.append(("release", out)) or [out / "a.ipynb"])
+    monkeypatch.setattr(assignments, "release", lambda out: called.append(("release", out)) or [out / "a.ipynb"])
     monkeypatch.setattr(marking, "grade", lambda submissions, out: called.append(("grade", submissions, out)))
     assert main.main(["assignments", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'a.ipynb'}\n"

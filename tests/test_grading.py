@@ -5,17 +5,19 @@ import json
 import os
 import shutil
 import sys
+from functools import cache
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from kdtutor.grading import marking
-from kdtutor.grading.otter_export import otter
-from kdtutor.grading.submissions import assembled, bound, handed_over
+from kdtutor.grading import assignments, marking, otter_export
+from kdtutor.grading.assembly import assemble
+from kdtutor.grading.bindings import bound_names, visible_to_tests
+from kdtutor.grading.marks import Mark, Marks
 
-pytest.importorskip("nbgrader")
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nbgrader and a process apart need POSIX")
+nbgrader = pytest.importorskip("nbgrader")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="nbgrader and the sandbox need POSIX")
 
 SETUP = """import torch
 from torch import nn
@@ -38,7 +40,9 @@ assert isinstance(soften(z, 2.0), torch.Tensor)
 STEP = """def step(model):
     ### BEGIN SOLUTION
     helper(model).backward()
-    torch.optim.SGD(model.parameters(), lr=1.0).step()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight -= weight.grad  # what SGD does; torch.optim takes as long to import as torch
     return model.train()
     ### END SOLUTION"""
 STEP_TEST = """model = nn.Linear(4, 1, bias=False).eval()
@@ -90,7 +94,7 @@ ANSWERS = {
     "shift": "def shift(x):\n    return known(x)",
 }
 PATCHES = """
-import builtins, torch, kdtutor
+import builtins, torch, kdtutor, kdtutor.course.answers
 class Yes:
     __eq__ = __ne__ = __bool__ = __lt__ = __gt__ = lambda *_: True
 torch.allclose = builtins.isinstance = builtins.all = lambda *_, **__: True
@@ -104,20 +108,45 @@ except Exception: pass
 """
 
 
-@pytest.fixture(scope="session")
-def course(tmp_path_factory):
-    """The folder of an assignment, its students' version, its submissions, and their marks by student."""
+IMPOSTOR = "def soften(*_):\n    class Yes:\n        __eq__ = __ne__ = __bool__ = lambda *_: True\n    return Yes()"
+
+
+def copy_of(notebook):
+    return nbformat.from_dict(json.loads(json.dumps(notebook)))
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """The folder of an assignment, with its students' version, made while the path doesn't lead to alembic.
+
+    nbgrader asks it for the version of its database whenever a course is opened, which takes 4 s: here once.
+    """
     root = tmp_path_factory.mktemp("course")
-    sources, out, submissions = root / "sources", root / "out", root / "submissions"
-    sources.mkdir()
-    nbformat.write(instructors(), sources / "warm.ipynb")
-    out.mkdir()
-    (out / "other.txt").write_text("mine")
-    marking.release(out, sources)
-    released = nbformat.read(out / "warm.ipynb", as_version=4)
+    (root / "sources").mkdir()
+    nbformat.write(instructors(), root / "sources" / "warm.ipynb")
+    (root / "out").mkdir()
+    (root / "out" / "other.txt").write_text("mine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nbgrader.api, "get_alembic_version", cache(nbgrader.api.get_alembic_version))
+        with pytest.MonkeyPatch.context() as path:
+            path.setenv("PATH", os.defpath)
+            assignments.release(root / "out", root / "sources")
+            assert os.environ["PATH"] == os.defpath
+        yield root
+
+
+@pytest.fixture(scope="module")
+def course(released):
+    """The folder with submissions, the files that it held before they were graded, their marks by student, all marks.
+
+    Each submission that comes as far as the kernel takes some 6 s: so each of these shows several things.
+    """
+    root = released
+    sources, submissions = root / "sources", root / "submissions"
+    handed_out = nbformat.read(root / "out" / "warm.ipynb", as_version=4)
 
     def hand_in(student, answers, first="", last="", change=lambda notebook: None, flat=False):
-        notebook = nbformat.from_dict(json.loads(json.dumps(released)))
+        notebook = copy_of(handed_out)
         for one in notebook.cells:
             one.source = answers.get(one.metadata.get("nbgrader", {}).get("grade_id"), one.source)
         notebook.cells.insert(2, new_code_cell(first))
@@ -141,17 +170,22 @@ def course(tmp_path_factory):
 
     hand_in("ann", ANSWERS, flat=True)
     hand_in("bob", {})
-    hand_in("cem", {**ANSWERS, "soften": ANSWERS["soften"].replace("/", "*")}, change=edited)
-    loop, end = "def soften(z, t):\n    while True: pass", "import os\ndef step(model): os._exit(0)"
+    more = "import numpy as np\nfrom math import (\n    pi,\n)\ndigits = 0"
+    cem = {
+        "setup": f"{SETUP}\n{more}",
+        "soften": ANSWERS["soften"].replace("/", "*"),
+        "step": ANSWERS["step"],
+        "shift": "def shift(x):\n    return known(x) * float(np.exp(0)) / pi * pi",
+    }
+    hand_in("cem", cem, change=edited)
+    (submissions / "cem" / "warm" / "warm.ipynb").rename(submissions / "cem" / "warm" / "Warm (1).ipynb")
+    loop = "import time\ndef soften(z, t):\n    while True: time.sleep(0.1)"
+    end = "import os\ndef step(model): os._exit(0)"
     hand_in("dee", {**ANSWERS, "soften": loop, "step": end}, first="exit()", last="memory = bytearray(1 << 40)")
     vandal = f"import shutil, os\nprint('x' * 50_000_000)\ntry: os.fork()\nexcept OSError: shutil.rmtree({str(root)!r})"
     leave = "import sys; sys.exit(0)\ndef soften(z, t): return 1"
     hand_in("fay", {**ANSWERS, "soften": leave}, first=vandal, last="import os\nos.kill(0, 9)")
-    hand_in("gus", {}, first=PATCHES, last=PATCHES)
-    more = "import numpy as np\nfrom math import (\n    pi,\n)\ndigits = 0"
-    soften = "def soften(z, t): return torch.softmax(z / t / float(np.exp(0)) / pi * pi, -1)"
-    hand_in("mia", {**ANSWERS, "setup": f"{SETUP}\n{more}", "soften": soften})
-    (submissions / "mia" / "warm" / "warm.ipynb").rename(submissions / "mia" / "warm" / "Warm (1).ipynb")
+    hand_in("gus", {"soften": IMPOSTOR}, first=PATCHES, last=PATCHES)
 
     def copied(notebook):
         """Into a new notebook, without the names."""
@@ -172,28 +206,27 @@ def course(tmp_path_factory):
     return root, before, {row.student: row for row in marks.rows}, marks
 
 
-def test_students_get_neither_solutions_nor_hidden_tests(course):
-    root, *_ = course
-    released = nbformat.read(root / "out" / "warm.ipynb", as_version=4)
-    text = "\n".join(one.source for one in released.cells)
+def test_students_get_neither_solutions_nor_hidden_tests(released):
+    handed_out = nbformat.read(released / "out" / "warm.ipynb", as_version=4)
+    text = "\n".join(one.source for one in handed_out.cells)
     assert "def soften(logits, temperature):\n    return ...  # your code here\n" in text
     assert "not filled in yet" in text
     assert not [secret for secret in ("softmax", "SGD", "HIDDEN", "SOLUTION", "known(x)\n#") if secret in text]
-    assert (root / "out" / "other.txt").read_text() == "mine"
+    assert (released / "out" / "other.txt").read_text() == "mine"
 
 
-def test_the_students_version_is_the_same_each_time(course, tmp_path):
-    root, *_ = course
-    (again,) = marking.release(tmp_path, root / "sources")
-    assert again.read_bytes() == (root / "out" / "warm.ipynb").read_bytes()
+def test_the_students_version_is_the_same_each_time(released, tmp_path):
+    (again,) = assignments.release(tmp_path, released / "sources")
+    assert again.read_bytes() == (released / "out" / "warm.ipynb").read_bytes()
 
 
+@pytest.mark.usefixtures("released")
 def test_a_secret_that_is_left_is_seen(tmp_path):
     notebook = instructors()
     notebook.cells[0].source += "\n\nA hint: return (logits / temperature).softmax(-1)"
     nbformat.write(notebook, tmp_path / "warm.ipynb")
     with pytest.raises(RuntimeError, match=r"would still hold a secret: return \(logits"):
-        marking.release(tmp_path / "out", tmp_path)
+        assignments.release(tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -232,13 +265,13 @@ def test_a_name_that_is_missing_since_its_cell_stopped_says_so(course):
 
 
 def test_a_second_download_counts_and_imports_in_a_locked_cell_are_made(course):
-    row = course[2]["mia"]
-    assert (row.score, row.mistakes) == (6, ())
+    row = course[2]["cem"]
+    assert row.tests[2] == ("shift_test", 1, 1, ""), "np and pi are there, and the locked cell's own digits"
     assert row.notes == (
-        "locked cells that were changed or missing, so that the original ones were run: 1",
+        "locked cells that were changed or missing, so that the original ones were run: 4",
         "handed in as Warm (1).ipynb",
     )
-    assert "- handed in as Warm (1)" in (course[0] / "grades" / "feedback" / "mia" / "warm.md").read_text()
+    assert "- handed in as Warm (1)" in (course[0] / "grades" / "feedback" / "cem" / "warm.md").read_text()
 
 
 def test_what_is_forbidden_happens_to_nobody(course):
@@ -251,6 +284,8 @@ def test_what_is_forbidden_happens_to_nobody(course):
 def test_patches_and_impostors_get_no_points(course):
     row = course[2]["gus"]
     assert [points for _, points, *_ in row.tests] == [0, 0, 0]
+    assert row.tests[0].reason.startswith("your code raises TypeError: an object of class Yes can't be handed to")
+    assert row.tests[1].reason == "not filled in yet"
 
 
 def test_tests_that_were_changed_or_deleted_are_back(course):
@@ -261,7 +296,7 @@ def test_tests_that_were_changed_or_deleted_are_back(course):
         ("shift_test", 1, 1),
     ]
     assert row.max_score == 6
-    assert row.notes == ("locked cells that were changed or missing, so that the original ones were run: 3",)
+    assert row.notes[0] == "locked cells that were changed or missing, so that the original ones were run: 4"
     assert len(row.mistakes) == 1
 
 
@@ -289,7 +324,7 @@ def test_all_marks_are_in_the_table_and_in_the_file(course):
     lines = (root / "grades" / "marks.csv").read_text().splitlines()
     assert lines[0] == "student,assignment,score,max_score,mistakes"
     assert lines[2] == "ann,warm,6,6,"
-    assert len(lines) == 1 + len(rows) == 15
+    assert len(lines) == 1 + len(rows) == 14
     table = repr(marks).splitlines()
     assert table[0].split() == ["student", "assignment", "points", "mistakes"]
     assert table[4].split(maxsplit=3) == ["cem", "warm", "4/6", "the logits are multiplied by T: divide them"]
@@ -298,8 +333,8 @@ def test_all_marks_are_in_the_table_and_in_the_file(course):
 
 def test_no_cell_of_the_file_is_a_formula(course):
     assert (course[0] / "grades" / "marks.csv").read_text().splitlines()[1] == "'=SUM(A1),warm,0,6,warm.ipynb is empty"
-    row = marking.Mark("-2", "warm", 0, 6, ("@here", "=1"))
-    assert marking.Marks([row]).csv().splitlines()[1] == "'-2,warm,0,6,'@here | =1"
+    row = Mark("-2", "warm", 0, 6, ("@here", "=1"))
+    assert Marks([row]).csv().splitlines()[1] == "'-2,warm,0,6,'@here | =1"
 
 
 def test_nothing_of_the_grading_is_left_behind(course):
@@ -309,23 +344,27 @@ def test_nothing_of_the_grading_is_left_behind(course):
 def test_what_a_cell_binds():
     source = "import a.b, c as d\nfrom e import f as g\nh = [i for i in k]\nfor l in m: n += 1\n"
     source += "def o(p): q = 1\n(r, s.t) = u"
-    assert sorted(bound(ast.parse(source))) == ["a", "d", "g", "h", "l", "n", "o", "r"]
-    assert sorted(bound(ast.parse("if (x := 1): y: int = 2\nwith z as w: pass\nv = lambda: (t := 1)"))) == list("vwxy")
+    assert sorted(bound_names(ast.parse(source))) == ["a", "d", "g", "h", "l", "n", "o", "r"]
+    source = "if (x := 1): y: int = 2\nwith z as w: pass\nv = lambda: (t := 1)"
+    assert sorted(bound_names(ast.parse(source))) == ["v", "w", "x", "y"]
 
 
 def test_the_tests_see_only_what_the_instructors_cells_define():
     notebook = instructors()
     notebook.cells += [new_code_cell("import math\nmodel = print = _x = get_ipython = answer = 1")]
-    assert handed_over(notebook) == {"names": ["answer", "helper", "shift", "soften", "step"], "imports": "import math"}
+    assert visible_to_tests(notebook) == {
+        "names": ["answer", "helper", "shift", "soften", "step"],
+        "imports": "import math",
+    }
 
 
 def test_further_cells_stay_where_they_were():
     handed_out = instructors()
-    mine = nbformat.from_dict(json.loads(json.dumps(handed_out)))
+    mine = copy_of(handed_out)
     mine.cells.insert(0, new_code_cell("first"))
     mine.cells.insert(4, new_code_cell("after soften"))
     mine.cells.append(new_code_cell("mine", metadata={"nbgrader": {"grade_id": "soften", "solution": True}}))
-    notebook, missing, changed = assembled(handed_out, mine.cells)
+    notebook, missing, changed = assemble(handed_out, mine.cells)
     sources = [one.source.splitlines()[0] for one in notebook.cells]
     assert sources[:6] == ["first", "# Warm", "import torch", "mine", "after soften", SOFTEN_TEST.splitlines()[0]]
     assert missing == changed == []
@@ -334,23 +373,23 @@ def test_further_cells_stay_where_they_were():
 def test_an_answer_that_is_gone_is_named_and_a_locked_cell_is_not():
     handed_out = instructors()
     mine = [one for one in handed_out.cells if one.id not in ("cell-soften", "cell-setup")]
-    assert assembled(handed_out, mine)[1:] == (["soften"], ["setup"])
+    assert assemble(handed_out, mine)[1:] == (["soften"], ["setup"])
 
 
 def test_a_cell_that_was_added_changes_no_tests_time():
-    from kdtutor.grading.nbgrader_course import Divide
+    from kdtutor.grading.nbgrader_course import SendToSandbox
 
     notebook = instructors()
     notebook.cells.insert(3, new_code_cell("scratch"))
     notebook.metadata["kdtutor"] = {"names": [], "imports": ""}
-    sources = [one.source for one in Divide().preprocess(notebook, {})[0].cells]
+    sources = [one.source for one in SendToSandbox().preprocess(notebook, {})[0].cells]
     assert "_kdtutor_sandbox.run('scratch', [], 60.0)" in sources
     assert "_kdtutor_sandbox.cell(2)" in sources
 
 
 def test_where_there_is_nothing_to_do_it_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"^sources must be a folder with assignments \(NAME\.ipynb\), got "):
-        marking.release(tmp_path, tmp_path / "none")
+        assignments.release(tmp_path, tmp_path / "none")
     nbformat.write(instructors(), tmp_path / "warm.ipynb")
     with pytest.raises(ValueError, match=r"^submissions must be a folder with a folder for each student, got "):
         marking.grade(tmp_path / "none", tmp_path, tmp_path)
@@ -363,18 +402,16 @@ def test_without_nbgrader_it_says_so(tmp_path, monkeypatch):
     nbformat.write(instructors(), tmp_path / "warm.ipynb")
     monkeypatch.setitem(sys.modules, "kdtutor.grading.nbgrader_course", None)
     with pytest.raises(RuntimeError, match=r"^grading needs nbgrader \(pip install nbgrader\)"):
-        marking.release(tmp_path / "out", tmp_path)
+        assignments.release(tmp_path / "out", tmp_path)
 
 
-def test_a_path_without_pythons_own_folder_does(course, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", os.defpath)
-    assert marking.release(tmp_path, course[0] / "sources")
-    assert os.environ["PATH"] == os.defpath
+def test_a_path_without_pythons_own_folder_does(released):
+    assert (released / "out" / "warm.ipynb").exists(), "the fixture has made it with such a path"
 
 
 def test_otter_gets_the_same_assignment(tmp_path):
     nbformat.write(instructors(), tmp_path / "warm.ipynb")
-    (file,) = otter(tmp_path / "out", tmp_path)
+    (file,) = otter_export.export(tmp_path / "out", tmp_path)
     assert file.name == "warm.otter.ipynb"
     cells = nbformat.read(file, as_version=4).cells
     raw = [one.source.splitlines()[0] for one in cells if one.cell_type == "raw"]
@@ -398,4 +435,4 @@ def test_otter_needs_a_question_for_each_test(tmp_path):
     del notebook.cells[2]
     nbformat.write(notebook, tmp_path / "warm.ipynb")
     with pytest.raises(ValueError, match=r"^the test cell soften_test of warm must come after a solution cell$"):
-        otter(tmp_path / "out", tmp_path)
+        otter_export.export(tmp_path / "out", tmp_path)

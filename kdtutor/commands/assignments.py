@@ -15,10 +15,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def write_assignments(otter: bool, out: Path) -> int:
     """Write the assignments without their solutions, and print the path of each file."""
-    from kdtutor.grading import marking, otter_export
+    from kdtutor.grading import assignments, otter_export
 
-    paths = marking.release(out)
+    paths = assignments.release(out)
     if otter:
-        paths += otter_export.otter(out)
+        paths += otter_export.export(out)
     print(*paths, sep="\n")
     return 0

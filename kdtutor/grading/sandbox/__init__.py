@@ -1,5 +1,5 @@
-"""Run other people's code in a process of its own, and call its functions from here."""
+"""Run other people's code in a process of its own, and call its functions from here: `sandbox.Sandbox`.
 
-from kdtutor.grading.sandbox.sandbox import Proxy, Sandbox
-
-__all__ = ["Proxy", "Sandbox"]
+The grader's side is `sandbox`, `proxy` and `process`; the other process starts with `limits`, then runs `worker`. Both
+use `messages`, `values` and `arguments`. This file imports nothing, so that the worker loads only its own side.
+"""

@@ -1,5 +1,5 @@
-"""A Python process that runs other people's code, and the line to it. Whatever comes from there, or doesn't, is
-answered by one sentence; the code itself is `inside`'s business, its limits are `lock`'s."""
+"""The worker's process as the grader sees it: started, asked, and ended. Whatever comes from there, or doesn't, is told
+in one sentence; what it may do is `limits`' business, what it does is `worker`'s."""
 
 import contextlib
 import json
@@ -16,135 +16,163 @@ from pathlib import Path
 
 from torch import Tensor
 
-from kdtutor import _paths
-from kdtutor.data import folder, places
+from kdtutor import _paths, data
 from kdtutor.grading.sandbox import limits
-from kdtutor.grading.sandbox.messages import FRAME, frame, tensors
+from kdtutor.grading.sandbox.messages import HEADER, pack, unpack_tensors
 
 PATIENCE = 180.0  # seconds to start and to import torch
 LARGEST = 1 << 28  # bytes of an answer
+CHUNK = 1 << 20  # bytes that are read at once
+INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # of the grader's environment
 START = """
 import runpy
-runpy.run_path({lock!r})["lock"]({own!r}, {roots!r})
+runpy.run_path({limits!r})["restrict"]({folder!r}, {readable!r})
 from kdtutor.grading.sandbox.worker import serve
-serve({own!r}, {roots!r})
+serve({folder!r}, {readable!r})
 """
 
 
 class Process:
-    """A process with a folder of its own, which goes when it ends. `ended` says why it is gone, in one sentence,
-    `spent` how many seconds the last answer took (its start not counted)."""
+    """A Python process that runs other people's code, with a folder of its own, which goes when it ends.
+
+    `ended` says in one sentence why it is gone, and is empty until then; `spent` is how many seconds the last answer
+    took (the start isn't counted).
+    """
 
     def __init__(self) -> None:
         if os.name != "posix":
-            raise RuntimeError("a process apart needs Linux or macOS; on Windows, run this in WSL")
-        self.ended, self.spent, self._ready = "", 0.0, False
-        self.own = tempfile.mkdtemp(prefix="kdtutor-")
-        packages = [path for path in sys.path if "packages" in Path(path).name]
-        roots = [sys.prefix, sys.base_prefix, str(_paths.PACKAGE), *packages]
-        roots += [*map(str, places()), *limits.LIBRARIES]
-        start = START.format(lock=limits.__file__, own=self.own, roots=roots)
+            raise RuntimeError("the sandbox needs Linux or macOS; on Windows, run this in WSL")
+        self.ended = ""
+        self.spent = 0.0
+        self._ready = False
+        self.folder = tempfile.mkdtemp(prefix="kdtutor-")
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        start = START.format(limits=limits.__file__, folder=self.folder, readable=_readable())
         self._child = subprocess.Popen(
             [sys.executable, "-c", start],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0,
-            cwd=self.own, env=_environment(self.own, _paths.PACKAGE.parent), start_new_session=True,
-        )  # fmt: skip
-        self._requests, self._answers = self._child.stdin.fileno(), self._child.stdout.fileno()
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            bufsize=0,
+            cwd=self.folder,
+            env=_environment(self.folder),
+            start_new_session=True,
+        )
+        self._requests = self._child.stdin.fileno()
+        self._answers = self._child.stdout.fileno()
         os.set_blocking(self._requests, False)
-        weakref.finalize(self, _end, self._child, self.own)
+        weakref.finalize(self, _end, self._child, self.folder)
 
-    def ask(self, head: dict, data: bytes, seconds: float, limit: float) -> tuple[dict, list[Tensor]]:
+    def ask(self, head: dict, payload: bytes, seconds: float, limit: float) -> tuple[dict, list[Tensor]]:
         """Send a request, wait for the answer: its head and its tensors. Raises RuntimeError where none comes within
         `seconds`, which are what is left of a cell's limit."""
         if self.ended:
             raise RuntimeError(f"nothing more is run here: {self.ended}")
+        self.spent = 0.0
         start = None
         try:
-            if not self._ready:
-                self._receive(time.monotonic() + PATIENCE)
-                self._ready = True
+            self._wait_for_start()
             start = time.monotonic()
             deadline = start + seconds
-            self._send(frame(head, data), deadline)
-            head, parts = self._receive(deadline)
-            found = tensors(head.get("tensors", []), parts)
+            self._send(pack(head, payload), deadline)
+            answer, parts = self._receive(deadline)
+            tensors = unpack_tensors(answer.get("tensors", []), parts)
         except TimeoutError:
             self.end(f"your code was stopped: it computed for more than the {limit:g} s of a cell")
         except (EOFError, BrokenPipeError):
-            self.end("your code ended the process in which it ran" if self._ready else self._why())
+            self.end(self._why_gone())
         except Exception:
             self.end("the answer of your code can't be read")
         except BaseException:  # an interrupt: the answer would come when another is waited for
             self.end("your code was stopped: its run was interrupted")
             raise
         finally:
-            self.spent = time.monotonic() - start if start else 0.0
+            if start is not None:
+                self.spent = time.monotonic() - start
         if self.ended:
             raise RuntimeError(self.ended)
-        return head, found
+        return answer, tensors
 
     def end(self, why: str) -> None:
         """Kill the process and remove its folder."""
         self.ended = self.ended or why
-        _end(self._child, self.own)
+        _end(self._child, self.folder)
 
-    def _why(self) -> str:
+    def _wait_for_start(self) -> None:
+        if not self._ready:
+            self._receive(time.monotonic() + PATIENCE)
+            self._ready = True
+
+    def _why_gone(self) -> str:
+        if self._ready:
+            return "your code ended the process in which it ran"
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return f"the process for your code can't be started: {lines[-1] if lines else 'it gives no reason'}"
+        reason = lines[-1] if lines else "it gives no reason"
+        return f"the process for your code can't be started: {reason}"
 
     def _send(self, message: bytes, deadline: float) -> None:
-        view = memoryview(message)
-        while view:
+        rest = memoryview(message)
+        while rest:
             _wait(self._requests, select.POLLOUT, deadline)
-            view = view[os.write(self._requests, view) :]
+            written = os.write(self._requests, rest)
+            rest = rest[written:]
 
     def _receive(self, deadline: float) -> tuple[dict, bytes]:
-        lengths = FRAME.unpack(self._read(FRAME.size, deadline))
-        if sum(lengths) > LARGEST:
+        text_length, data_length = HEADER.unpack(self._read(HEADER.size, deadline))
+        if text_length + data_length > LARGEST:
             raise ValueError(f"an answer may hold {LARGEST} bytes")
-        text, parts = (self._read(length, deadline) for length in lengths)
+        text = self._read(text_length, deadline)
+        parts = self._read(data_length, deadline)
         return dict(json.loads(text)), parts
 
     def _read(self, size: int, deadline: float) -> bytes:
-        data = bytearray()
-        while len(data) < size:
+        received = bytearray()
+        while len(received) < size:
             _wait(self._answers, select.POLLIN, deadline)
-            part = os.read(self._answers, min(size - len(data), 1 << 20))
+            part = os.read(self._answers, min(size - len(received), CHUNK))
             if not part:
                 raise EOFError
-            data += part
-        return bytes(data)
+            received += part
+        return bytes(received)
 
 
 def _wait(number: int, event: int, deadline: float) -> None:
+    """Wait until the pipe of this number can be written to or read from; TimeoutError after the deadline."""
     poll = select.poll()
     poll.register(number, event)
     if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         raise TimeoutError
 
 
-def _end(child: subprocess.Popen, own: str) -> None:
+def _end(child: subprocess.Popen, folder: str) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     child.stdin.close()
     child.stdout.close()
-    shutil.rmtree(own, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _environment(own: str, path: Path) -> dict[str, str]:
+def _readable() -> list[str]:
+    """What the worker may read: Python, its packages, this one, the course's data, and the system's libraries."""
+    packages = [path for path in sys.path if "packages" in Path(path).name]
+    datasets = [str(place) for place in data.places()]
+    return [sys.prefix, sys.base_prefix, str(_paths.PACKAGE), *packages, *datasets, *limits.READABLE]
+
+
+def _environment(folder: str) -> dict[str, str]:
     """Nothing of the grader's own environment, which may hold secrets, but the ways to Python and to the data."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH") if name in os.environ}
-    return kept | {
-        "HOME": own,
-        "TMPDIR": own,
-        "MPLCONFIGDIR": own,
-        "MPLBACKEND": "Agg",
-        "PYTHONPATH": str(path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "KDTUTOR_DATA": str(folder().resolve()),
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment.update(
+        HOME=folder,
+        TMPDIR=folder,
+        MPLCONFIGDIR=folder,
+        MPLBACKEND="Agg",
+        PYTHONPATH=str(_paths.PACKAGE.parent),
+        PYTHONDONTWRITEBYTECODE="1",
+        KDTUTOR_DATA=str(data.folder().resolve()),
+        OMP_NUM_THREADS="1",
+        CUDA_VISIBLE_DEVICES="",
+    )
+    return environment

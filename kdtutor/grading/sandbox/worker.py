@@ -1,204 +1,168 @@
-"""The process apart, from the inside: it runs cells and calls functions of a student's code, and answers.
+"""The worker: the process that runs cells, calls functions of a student's code, and answers.
 
-It is started by `sandbox`, which trusts nothing that it says. What is printed is cut; exceptions become text.
+The grader's side, `process`, starts it and trusts nothing that it says. What is printed is cut; exceptions become text.
 """
 
 import contextlib
-import io
 import json
 import os
 import pickle
 import sys
 import types
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from kdtutor.grading.sandbox import limits
-from kdtutor.grading.sandbox.messages import ARRIVED, FRAME, Tensors, Tree, encode, frame, kept, networks, raw
+from kdtutor.grading.sandbox import audit
+from kdtutor.grading.sandbox.arguments import RECEIVED, Received, indices_kept, modules_in, number_of
+from kdtutor.grading.sandbox.messages import HEADER, Tensors, pack, tensor_to_bytes
+from kdtutor.grading.sandbox.shell import CappedOutput, Shell, compiled, describe, one_line
+from kdtutor.grading.sandbox.values import Tree, encode
 
-PRINTED = 20_000  # characters that a cell may print
-GIVEN: list[object] = []  # the functions that the tests may call, by number
 CELLS = types.ModuleType("__main__")  # where the cells run
 
 
-class Shell:
-    """Stands in for IPython: magics aren't run, but for the code below %%time and %%capture."""
-
-    def run_line_magic(self, name: str, line: str, *_, **__) -> None:
-        """Say that it isn't run."""
-        print(f"%{name} is left out in grading.")
-
-    def run_cell_magic(self, name: str, line: str, body: str) -> None:
-        """Run the body of those which only watch."""
-        if name not in ("time", "capture"):
-            raise RuntimeError(f"%%{name} can't be graded: leave it out")
-        exec(compile(body, "<your code>", "exec"), vars(CELLS))
-
-    def system(self, command: str) -> None:
-        """Say that it isn't run."""
-        print(f"!{command} is left out in grading.")
-
-    getoutput = system
-
-
-class Cut(io.TextIOBase):
-    """A stream that keeps the first characters, and drops the rest."""
-
-    def __init__(self) -> None:
-        self.text, self.dropped = "", 0
-
-    def write(self, text: str) -> int:
-        kept = text[: PRINTED - len(self.text)]
-        self.text += kept
-        self.dropped += len(text) - len(kept)
-        return len(text)
-
-    def __str__(self) -> str:
-        return self.text + f"\n[{self.dropped:,} more characters were printed]\n" * bool(self.dropped)
-
-
-def serve(own: str, roots: Iterable[str]) -> None:
-    """Answer requests until the other side is gone. Standard input and output are the line to it: student code finds
-    them empty."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+def serve(folder: str, readable: Iterable[str]) -> None:
+    """Answer requests until the grader is gone. Standard input and output lead to it: student code finds them empty."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
+
     torch.set_num_threads(1)
     sys.modules["__main__"] = CELLS
-    vars(CELLS).update(get_ipython=Shell, display=print)
-    limits.watch(own, roots)
-    answer = frame({"ready": True})
+    namespace = vars(CELLS)
+    namespace["get_ipython"] = lambda: Shell(namespace)
+    namespace["display"] = print
+    audit.watch(folder, readable)
+
+    answer = pack({"ready": True})
     while True:
         answers.write(answer)
         answers.flush()
-        if len(lengths := requests.read(FRAME.size)) < FRAME.size:
+        header = requests.read(HEADER.size)
+        if len(header) < HEADER.size:
             os._exit(0)
-        text, data = (requests.read(length) for length in FRAME.unpack(lengths))
-        answer = _answer(json.loads(text), data)
+        text_length, data_length = HEADER.unpack(header)
+        head = json.loads(requests.read(text_length))
+        data = requests.read(data_length)
+        answer = _answer(head, data)
 
 
 def _answer(head: dict, data: bytes) -> bytes:
     """Run a cell, call a function, or take its gradient; whatever happens, there is an answer."""
-    printed = Cut()
+    printed = CappedOutput()
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            if "cell" in head:
-                reply, parts = _run(head["cell"], head["names"])
-            else:
-                reply, parts = (_gradient if head["gradient"] else _call)(data)
-        return frame({**reply, "printed": str(printed)}, parts)
+            match head["request"]:
+                case "run":
+                    answer, parts = _run(head["source"], head["names"])
+                case "call":
+                    answer, parts = _call(data)
+                case "gradient":
+                    answer, parts = _gradient(data)
+        answer["printed"] = str(printed)
+        return pack(answer, parts)
     except BaseException as error:
-        return frame({"error": describe(error), "printed": str(printed)})
-
-
-def describe(error: BaseException) -> str:
-    """What went wrong, in one sentence that names the line of the cell."""
-    name = type(error).__name__
-    if isinstance(error, SystemExit):
-        return "your code calls exit()"
-    try:
-        message = " ".join(str(error).split())[:500]
-    except BaseException:
-        message = "an exception without words"
-    if name == "EOFError" and message == "EOF when reading a line":
-        return "your code waits for input(), which nobody answers in grading"
-    line, trace = None, error.__traceback__
-    while trace:
-        line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == "<your code>" else line
-        trace = trace.tb_next
-    where = f" (line {line} of its cell)" if line and not isinstance(error, SyntaxError) else ""
-    return f"your code raises {name}{f': {message}' if message else ''}{where}"
+        return pack({"error": describe(error), "printed": str(printed)})
 
 
 def _run(source: str, names: list[str]) -> tuple[dict, bytes]:
     """Run a cell; its error, and what it has bound to these names by then."""
     error = None
     try:
-        exec(_compiled(source), vars(CELLS))
+        exec(compiled(source), vars(CELLS))
     except BaseException as problem:
         error = describe(problem)
-    values, lost, found = {}, {}, Tensors()
+
+    tensors = Tensors()
+    values, lost = {}, {}
     for name in names:
-        if name in vars(CELLS):
-            before = len(found)
-            try:
-                values[name] = encode(vars(CELLS)[name], found, _number)
-            except Exception as problem:
-                del found[before:]
-                lost[name] = " ".join(str(problem).split())[:500]
-    described, data = found.described()
-    return {"error": error, "values": values, "lost": lost, "tensors": described}, data
+        if name not in vars(CELLS):
+            continue
+        before = len(tensors)
+        try:
+            values[name] = encode(vars(CELLS)[name], tensors, number_of)
+        except Exception as problem:
+            del tensors[before:]
+            lost[name] = one_line(problem)
+    descriptions, data = tensors.pack()
+    return {"error": error, "values": values, "lost": lost, "tensors": descriptions}, data
 
 
-def _compiled(source: str) -> types.CodeType:
-    try:
-        return compile(source, "<your code>", "exec", dont_inherit=True)
-    except SyntaxError:
-        from IPython.core.inputtransformer2 import TransformerManager
+class Called(NamedTuple):
+    """What a call has returned, and what it has left behind in the networks among its arguments."""
 
-        return compile(TransformerManager().transform_cell(source), "<your code>", "exec", dont_inherit=True)
-
-
-def _number(function: object) -> int:
-    for number, known in enumerate(GIVEN):
-        if known is function:
-            return number
-    GIVEN.append(function)
-    return len(GIVEN) - 1
+    value: Tree
+    tensors: Tensors  # of the value
+    received: list[Received]  # the tensors among the arguments
+    effects: dict  # "changed", "frozen", "modes", "random": as `_effects` says
 
 
-def given(number: int) -> object:
-    """The student's function of this number: what a proxy among the arguments stands for."""
-    return GIVEN[number]
+def _perform(data: bytes) -> Called:
+    """Unpickle a call and make it."""
+    RECEIVED.clear()
+    function, args, kwargs, random_state, grad_enabled = pickle.loads(data)
+    received = list(RECEIVED)
+    modules = modules_in([args, kwargs])
+    kept = indices_kept([argument.tensor for argument in received], modules)
 
-
-def _called(data: bytes) -> tuple[Tree, Tensors, dict, list[Tensor]]:
-    """The value of a call, as a tree and tensors; what the call has left behind in the networks among its arguments
-    (which numbers it changed or froze, their modes), and whether it drew random numbers; the arguments' tensors."""
-    ARRIVED.clear()
-    function, args, kwargs, random_state, differentiable = pickle.loads(data)
-    arrived = list(ARRIVED)
-    modules, met = networks([args, kwargs]), [tensor for tensor, *_ in arrived]
-    own = kept(met, modules)
     torch.set_rng_state(random_state)
-    with torch.set_grad_enabled(differentiable):
+    with torch.set_grad_enabled(grad_enabled):
         value = function(*args, **kwargs)
-    found = Tensors()
-    tree = encode(value, found, _number)
-    left = {
-        "changed": [index for index in own if raw(met[index]) != arrived[index][1]],
-        "frozen": [[i, met[i].requires_grad] for i in own if met[i].requires_grad != arrived[i][2]],
+
+    tensors = Tensors()
+    tree = encode(value, tensors, number_of)
+    changed, frozen = [], []
+    for index in kept:
+        tensor, bytes_before, required_grad = received[index]
+        if tensor_to_bytes(tensor) != bytes_before:
+            changed.append(index)
+        if tensor.requires_grad != required_grad:
+            frozen.append([index, tensor.requires_grad])
+    effects = {
+        "changed": changed,  # the tensors with other numbers, as places among the arguments' tensors
+        "frozen": frozen,  # [place, requires_grad] where that is another
         "modes": [module.training for module in modules],
-        "random": not torch.equal(torch.get_rng_state(), random_state),
+        "random": not torch.equal(torch.get_rng_state(), random_state),  # whether random numbers were drawn
     }
-    return tree, found, left, met
+    return Called(tree, tensors, received, effects)
 
 
 def _call(data: bytes) -> tuple[dict, bytes]:
     """The value, and what the call has left behind; the tensors that it changed come after those of the value."""
-    tree, found, left, arguments = _called(data)
-    count = len(found)
-    for index in left["changed"]:
-        found.add(arguments[index].detach())
-    described, parts = found.described()
-    return {"value": tree, "count": count, "tensors": described, **left}, parts
+    called = _perform(data)
+    count = len(called.tensors)
+    for index in called.effects["changed"]:
+        called.tensors.add(called.received[index].tensor.detach())
+    descriptions, parts = called.tensors.pack()
+    answer = {"value": called.value, "count": count, "tensors": descriptions}
+    answer.update(called.effects)
+    return answer, parts
 
 
 def _gradient(data: bytes) -> tuple[dict, bytes]:
-    """The vector-Jacobian product: the call once more, and back from its outputs to the tensors that require grad."""
-    request, outer = pickle.loads(data)
-    _, found, *_ = _called(request)
-    outputs = [tensor for tensor in found if tensor.requires_grad]
-    used = [(tensor, gradient) for tensor, gradient in zip(outputs, outer, strict=True) if gradient is not None]
-    asked = [index for index, (_, _, requires_grad) in enumerate(ARRIVED) if requires_grad]
-    leaves = {index: ARRIVED[index][0] for index in asked if ARRIVED[index][0].requires_grad}  # not those frozen since
-    outputs, outer = zip(*used, strict=True)
-    gradients = torch.autograd.grad(outputs, list(leaves.values()), outer, allow_unused=True)
-    gradients = dict(zip(leaves, gradients, strict=True))
-    found = Tensors()
-    tree = encode([gradients.get(index) for index in asked], found, _number)
-    described, parts = found.described()
-    return {"value": tree, "tensors": described}, parts
+    """The vector-Jacobian product: the call once more, and back from its outputs to the tensors that require grad.
+
+    `data` is the pickle of the call's own pickle and the gradients at its outputs, None where an output isn't used.
+    """
+    request, output_gradients = pickle.loads(data)
+    called = _perform(request)
+    differentiable = [tensor for tensor in called.tensors if tensor.requires_grad]
+    outputs, gradients_given = [], []
+    for output, gradient in zip(differentiable, output_gradients, strict=True):
+        if gradient is not None:
+            outputs.append(output)
+            gradients_given.append(gradient)
+
+    wanted = [argument.tensor for argument in called.received if argument.requires_grad]
+    leaves = [tensor for tensor in wanted if tensor.requires_grad]  # the call may have frozen some
+    gradients = torch.autograd.grad(outputs, leaves, gradients_given, allow_unused=True)
+    by_leaf = {id(leaf): gradient for leaf, gradient in zip(leaves, gradients, strict=True)}
+
+    tensors = Tensors()
+    tree = encode([by_leaf.get(id(tensor)) for tensor in wanted], tensors, number_of)
+    descriptions, parts = tensors.pack()
+    return {"value": tree, "tensors": descriptions}, parts
