@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from kdtutor._device import seeded
-from kdtutor.diagnosis.findings import Finding, listed
+from kdtutor.diagnosis.findings import Report
 from kdtutor.diagnosis.loss.catalogue import MISTAKES, finding
 from kdtutor.diagnosis.loss.dissection import dissect
 from kdtutor.diagnosis.loss.naming import names
@@ -25,22 +25,18 @@ from kdtutor.diagnosis.loss.probe import Probe, probe
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
-    """What `diagnose` found.
+class Diagnosis(Report):
+    """What `diagnose` says of a loss.
 
     Attributes:
-        formula: the loss as text, a mean over the batch; empty where it isn't known.
-        latex: the same in LaTeX.
         mistakes: what is wrong.
         notes: what is right if it is meant so.
+        formula: the loss as text, a mean over the batch; empty where it isn't known.
         why: why the formula can't be told, in a few words; empty where it can.
         taken: which argument was taken for what.
     """
 
     formula: str
-    latex: str
-    mistakes: tuple[Finding, ...]
-    notes: tuple[Finding, ...]
     why: str
     taken: str
 
@@ -52,30 +48,19 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The mistakes by name in a sentence, or that there is none that is known, or "I can't tell"."""
-        found = ", ".join(mistake.name for mistake in self.mistakes)
-        if not self.known:
-            return f"I can't tell which formula this is: {self.why}." + (
-                f" Wrong in any case: {found}." if found else ""
-            )
-        return f"Mistakes: {found}." if found else "No known mistake."
+        names = ", ".join(mistake.name for mistake in self.mistakes)
+        if self.known:
+            return f"Mistakes: {names}." if names else "No known mistake."
+        unknown = f"I can't tell which formula this is: {self.why}."
+        return f"{unknown} Wrong in any case: {names}." if names else unknown
 
-    def __repr__(self) -> str:
-        formula = [f"It computes {self.formula}"] if self.formula else []
-        findings = [listed(self.mistakes, self.notes)] if self.mistakes or self.notes else []
-        return "\n".join([self.verdict, *formula, *([f"({self.taken})"] if self.taken else []), *findings])
-
-    def _repr_markdown_(self) -> str:
-        lines = [
-            f"**{self.verdict}**",
-            f"$${self.latex}$$" if self.latex else "",
-            f"({self.taken})" if self.taken else "",
-        ]
-        for kind, found in (("Mistake", self.mistakes), ("Note", self.notes)):
-            for x in found:
-                lines.append(
-                    f"{kind} `{x.name}`: {x.what} {x.effect}" + (f"\n```python\n{x.fix}\n```" if x.fix else "")
-                )
-        return "\n\n".join(filter(None, lines))
+    def lines_above(self, code: str) -> list[str]:
+        lines = [self.verdict]
+        if self.formula:
+            lines.append(f"It computes {code}{self.formula}{code}")
+        if self.taken:
+            lines.append(f"({self.taken})")
+        return lines
 
 
 def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[str] = ()) -> Diagnosis:
@@ -118,8 +103,8 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
             continue  # said of the other one
         sure = more.pop("sure", name not in NOTES)
         (mistakes if sure and name not in meant else notes).setdefault(name, finding(name, **words, **more))
-    latex, formula = written(found, swapped)
-    return Diagnosis(formula, latex, (*mistakes.values(),), (*notes.values(),), found.why, asked.described)
+    _, formula = written(found, swapped)
+    return Diagnosis((*mistakes.values(),), (*notes.values(),), formula, found.why, asked.described)
 
 
 def _look_for_probabilities(found: Dissection, asked: Probe) -> None:
