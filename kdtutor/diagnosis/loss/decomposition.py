@@ -120,9 +120,9 @@ def name_remainder(left: Output, observation: Observation) -> tuple[str, bool]:
         return NOTHING, False
     if not (left.gradient.abs() > 1e-6).any():
         return CONSTANT, False
-    for name, (function, _, _) in STUDENT_TERMS.items():
+    for name, term in STUDENT_TERMS.items():
         student = observation.student.clone().requires_grad_()
-        candidate = with_gradient(function(student).flatten(1).sum(1), student)
+        candidate = with_gradient(term.function(student).flatten(1).sum(1), student)
         factor, residual = scale_to(left.flatten(), candidate.flatten()[None])
         if residual <= 1e-4:
             return name, bool(factor < 0)

@@ -183,22 +183,30 @@ class Hard:
         return self.kernel in OTHER_HARD_TERMS
 
 
-# Further terms, of the student's logits alone: the function, and with a positive and a negative factor its words and
-# its formula.
-STUDENT_TERMS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[str, str], tuple[str, str]]] = {
-    "smoothing": (
-        lambda z: -z.log_softmax(-1), ("", ""), ("w H(uniform, p_s)", "-w H(uniform, p_s)"),
+@dataclass(frozen=True)
+class StudentTerm:
+    """A further term, of the student's logits alone: its words and its formula with a factor above 0, and below 0."""
+
+    function: Callable[[Tensor], Tensor]
+    words: tuple[str, str]
+    formulas: tuple[str, str]
+
+
+STUDENT_TERMS = {
+    "smoothing": StudentTerm(
+        lambda z: -z.log_softmax(-1), ("cross-entropy to equal probabilities", "minus cross-entropy to those"),
+        ("w H(uniform, p_s)", "-w H(uniform, p_s)"),
     ),
-    "entropy": (
+    "entropy": StudentTerm(
         lambda z: -torch.special.entr(z.softmax(-1)),
         ("its negative entropy, a penalty for being sure", "its entropy, a reward for being sure"),
         ("-w H(p_s)", "w H(p_s)"),
     ),
-    "square": (
-        torch.square,
-        ("the squares of its logits, which keeps them small", "minus the squares of its logits"),
+    "square": StudentTerm(
+        torch.square, ("the squares of its logits, which keeps them small", "minus the squares of its logits"),
         ("w z_s^2", "-w z_s^2"),
     ),
 }  # fmt: skip
+
 SOFT_FORMS = soft_forms()
 HARD_FORMS = [Hard(kernel) for kernel in HARD_KERNELS]

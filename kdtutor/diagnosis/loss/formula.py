@@ -31,7 +31,7 @@ def write_formula(analysis: Analysis, *, exchanged: bool) -> str:
     if symptoms.hard_without_gradient:
         summands.append("f(y, argmax z_s)")
     if decomposition.remainder in STUDENT_TERMS and summands:
-        _, _, (positive, negative) = STUDENT_TERMS[decomposition.remainder]
+        positive, negative = STUDENT_TERMS[decomposition.remainder].formulas
         summands.append(negative if decomposition.negative else positive)
 
     formula = " + ".join(summands).replace("+ -", "- ")
@@ -58,9 +58,10 @@ def write_term(term: Term) -> str:
         p_s, p_t, z_s, z_t = p_t, p_s, z_t, z_s
 
     input, target = _side(form.input, p_s, z_s), _side(form.target, p_t, z_t)
+    proper = form.input in LOGARITHMS and form.target in DISTRIBUTIONS
     if form.kernel == "kl_log_target":
         return f"sum exp({target}) ({target} - {input})"
-    if form.input in LOGARITHMS and form.target in DISTRIBUTIONS:
+    if proper:
         distribution = p_s if form.input == "log_softmax" else input
         return f"H({target}, {distribution})" if form.kernel == "ce" else f"KL({target} ‖ {distribution})"
     if form.kernel == "ce":

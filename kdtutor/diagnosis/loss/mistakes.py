@@ -171,7 +171,7 @@ def check_remainder(analysis: Analysis, findings: Findings) -> None:
     if remainder == "smoothing":
         findings.add("label_smoothing")
     elif remainder in STUDENT_TERMS:
-        _, (positive, negative), _ = STUDENT_TERMS[remainder]
+        positive, negative = STUDENT_TERMS[remainder].words
         findings.add("student_term", form=negative if analysis.decomposition.negative else positive)
 
 
