@@ -80,7 +80,7 @@ SINGLE = [name for name in MISTAKES if name not in {
     "temperature_differs", "no_gradient", "in_place", "nan", "branch", "teacher_with_itself", "batchmean_on_sequences",
     "other_on_sequences",
 }] + [*ALIASES]  # fmt: skip
-# What can't be seen where a number is fixed inside. With T = 3, z / T² is z / 9: for that T² = 9 is T in place of T².
+# What can't be seen where a number is fixed inside. With T = 3, z / T² is z / 9: for that T² = 9 is T instead of T².
 UNSEEN = {
     "temperature inside": {"temperature_multiplied", "temperature_unused", "t_power"},
     "alpha inside": {"alpha_swapped", "alpha_on_both", "t2_in_one_branch"},
@@ -171,8 +171,8 @@ def test_all_that_the_catalogue_holds_is_reached_by_a_loss_of_the_zoo():
 
 
 def test_all_sentences_are_whole():
-    found = {x.name: x for name in (*CASES, *UNKNOWN) for x in (*diagnosed(name).mistakes, *diagnosed(name).notes)}
-    for finding in found.values():
+    findings = {x.name: x for name in (*CASES, *UNKNOWN) for x in (*diagnosed(name).mistakes, *diagnosed(name).notes)}
+    for finding in findings.values():
         for text in (finding.what, finding.effect):
             assert re.fullmatch(r"[^{}\n]*[.:]", text), text
         assert not re.search(r"[{}]", finding.fix), finding.fix

@@ -135,8 +135,8 @@ def _analyse_either_way(loss: Loss) -> tuple[Analysis, bool]:
 
 
 def _unless_it_wants_probabilities(analysis: Analysis, loss: Loss) -> Analysis:
-    """What is said of the loss, unless an argument's name asks for probabilities and it was given logits: nothing of
-    what was found is then to be trusted."""
+    """The analysis; or, where an argument's name asks for probabilities and the loss was given logits, that it can't
+    be told: it was asked the wrong way."""
     soft = analysis.decomposition.soft
     if not soft:
         return analysis

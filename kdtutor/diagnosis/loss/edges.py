@@ -18,9 +18,9 @@ from kdtutor.diagnosis.loss.observation import (
     recorded_calls,
 )
 from kdtutor.diagnosis.loss.signature import Loss
+from kdtutor.diagnosis.loss.terms import CLOSE
 
 FAR = 1e5  # logits so far apart that a probability underflows at any usual temperature
-CLOSE = 1e-3  # relative; weights that differ by less are the same
 FLATTENING = (Tensor.view, Tensor.reshape, Tensor.flatten, torch.flatten, torch.reshape)
 
 
@@ -55,7 +55,8 @@ class Edges:
 def look_at_edges(loss: Loss, shape: tuple[int, ...], observation: Observation, decomposition: Decomposition) -> Edges:
     """Try the edges of a loss whose formula is known."""
     jumps = [*_jumps(loss, shape, decomposition), *_jump_without_labels(loss, observation, decomposition)]
-    edges = Edges(tuple(jumps), **_far_apart(loss, observation, decomposition))
+    underflow, clamped = _far_apart(loss, observation, decomposition)
+    edges = Edges(tuple(jumps), underflow=underflow, clamped=clamped)
     if len(shape) == 2:
         return _on_sequences(loss, decomposition, edges)
     return edges
@@ -118,8 +119,8 @@ def _on_sequences(loss: Loss, decomposition: Decomposition, edges: Edges) -> Edg
     return replace(edges, on_sequences=ratio, flattens=flattens)
 
 
-def _far_apart(loss: Loss, observation: Observation, decomposition: Decomposition) -> dict[str, bool]:
-    """How the loss stands logits that are so far apart that probabilities underflow."""
+def _far_apart(loss: Loss, observation: Observation, decomposition: Decomposition) -> tuple[bool, bool]:
+    """Whether the loss underflows, and whether it is clamped, for logits so far apart that probabilities are 0."""
     mild, labels = observation.student[0], observation.labels[0]
     far = torch.zeros_like(mild)
     far[..., 1] = FAR
@@ -141,4 +142,4 @@ def _far_apart(loss: Loss, observation: Observation, decomposition: Decompositio
             underflow = underflow or bool(decomposition.predicted(extreme).value.isfinite().all())
         elif decomposition.remainder == NOTHING and not negligible(decomposition.left_over(extreme), extreme):
             clamped = True
-    return {"underflow": underflow, "clamped": clamped}
+    return underflow, clamped

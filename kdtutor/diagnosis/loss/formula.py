@@ -4,9 +4,8 @@ import re
 
 from kdtutor.diagnosis.loss.analysis import Analysis
 from kdtutor.diagnosis.loss.decomposition import Decomposition
-from kdtutor.diagnosis.loss.edges import CLOSE
 from kdtutor.diagnosis.loss.forms import HARD_KERNELS, STUDENT_TERMS, Hard, other_method
-from kdtutor.diagnosis.loss.terms import Temperature, Term
+from kdtutor.diagnosis.loss.terms import CLOSE, Temperature, Term
 
 LOGARITHMS = ("log_softmax", "softmax_twice", "softmax_over_batch")  # inputs that are logarithms of distributions
 DISTRIBUTIONS = ("softmax", "softmax_twice", "softmax_over_batch", "argmax")

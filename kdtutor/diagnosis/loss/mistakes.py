@@ -4,10 +4,9 @@ import math
 
 from kdtutor.diagnosis.loss.analysis import Analysis
 from kdtutor.diagnosis.loss.catalogue import Findings
-from kdtutor.diagnosis.loss.edges import CLOSE
 from kdtutor.diagnosis.loss.forms import DIVERGENCES, OTHER_HARD_TERMS, STUDENT_TERMS, Hard, Soft, other_method
 from kdtutor.diagnosis.loss.observation import SEQUENCES
-from kdtutor.diagnosis.loss.terms import Term
+from kdtutor.diagnosis.loss.terms import CLOSE, Term
 from kdtutor.diagnosis.loss.weights import check_weights
 
 WRONG_INPUTS = {"softmax": "student_probabilities", "logits": "student_logits_raw"}

@@ -74,8 +74,10 @@ def _candidates(
                 misfits.append((residual, term))
 
     if search and not fits:
-        found = (_search(term, parameter, observation) for term, parameter in _starting_points(misfits))
-        yield from filter(None, found)
+        for term, parameter in _starting_points(misfits):
+            refined = _search(term, parameter, observation)
+            if refined:
+                yield refined
 
 
 def _starting_points(misfits: list[tuple[float, Term]]) -> list[tuple[Term, str]]:

@@ -16,6 +16,7 @@ from kdtutor.diagnosis.loss.observation import NO_EFFECT, Observation, Output, n
 Temperature = float | str
 Temperatures = tuple[Temperature, Temperature]  # the student's and the teacher's
 POWERS = {"T": 1, "1/T": -1, "T²": 2}
+CLOSE = 1e-3  # weights that differ by less are the same
 TOLERANCE = 3e-5  # relative; a loss that computes in float32 inside is within it, another formula isn't
 
 

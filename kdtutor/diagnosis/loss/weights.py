@@ -2,9 +2,8 @@
 
 from kdtutor.diagnosis.loss.analysis import Analysis
 from kdtutor.diagnosis.loss.catalogue import Findings
-from kdtutor.diagnosis.loss.edges import CLOSE
 from kdtutor.diagnosis.loss.forms import DIVERGENCES
-from kdtutor.diagnosis.loss.terms import Term
+from kdtutor.diagnosis.loss.terms import CLOSE, Term
 
 
 def check_weights(analysis: Analysis, alpha: str | None, findings: Findings) -> None:
