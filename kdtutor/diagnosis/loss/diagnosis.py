@@ -2,45 +2,55 @@
 
     print(diagnose(my_loss))
 
-A loss is asked, not read: it is called on small inputs of our choice in float64, and what it returns, values and
-gradients, is compared with the terms of which losses are made. `check_run` looks at what lies outside of the loss.
+A loss isn't read but called, on small inputs of our choice in float64; what it returns, values and gradients, is
+compared with the terms of which losses are made. One pass follows another, each in a module of its own:
+
+    signature      which argument is which
+    observation    values and gradients on random logits; how they change with another teacher, with other labels
+    symptoms       what can be said at once: NaN, randomness, gradients that are missing
+    recognition    which soft and which hard term (`forms`, `terms`) explain these changes
+    decomposition  with which of them least of the loss remains
+    factors        where each term's factor comes from: reduction, T², alpha; and whether new inputs bear it out
+    edges          what happens at alpha 0 and 1, without labels, on sequences, for logits far apart
+    mistakes       what is wrong with that (and in `weights`, with alpha and T²), in the words of findings.md
+    formula        what it computes
+    diagnosis      the report
+
+From observation to edges they are called by `analysis.analyse`, the others here. `check_run` looks at what lies outside
+the loss.
 """
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
 from kdtutor._device import seeded
-from kdtutor.diagnosis.findings import Finding, listed
-from kdtutor.diagnosis.loss.catalogue import MISTAKES, finding
-from kdtutor.diagnosis.loss.dissection import dissect
-from kdtutor.diagnosis.loss.naming import names
-from kdtutor.diagnosis.loss.notation import written
-from kdtutor.diagnosis.loss.notes import NOTES
-from kdtutor.diagnosis.loss.parts import Dissection
-from kdtutor.diagnosis.loss.probe import Probe, probe
+from kdtutor.diagnosis.findings import Report
+from kdtutor.diagnosis.loss.analysis import Analysis, analyse
+from kdtutor.diagnosis.loss.catalogue import MISTAKES, NOTES, Findings
+from kdtutor.diagnosis.loss.decomposition import Decomposition
+from kdtutor.diagnosis.loss.edges import Edges
+from kdtutor.diagnosis.loss.formula import write_formula
+from kdtutor.diagnosis.loss.mistakes import find_mistakes
+from kdtutor.diagnosis.loss.signature import Loss, read_signature
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
-    """What `diagnose` found.
+class Diagnosis(Report):
+    """What `diagnose` says of a loss.
 
     Attributes:
-        formula: the loss as text, a mean over the batch; empty where it isn't known.
-        latex: the same in LaTeX.
         mistakes: what is wrong.
         notes: what is right if it is meant so.
+        formula: the loss as text, a mean over the batch; empty where it isn't known.
         why: why the formula can't be told, in a few words; empty where it can.
         taken: which argument was taken for what.
     """
 
     formula: str
-    latex: str
-    mistakes: tuple[Finding, ...]
-    notes: tuple[Finding, ...]
     why: str
     taken: str
 
@@ -52,30 +62,19 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The mistakes by name in a sentence, or that there is none that is known, or "I can't tell"."""
-        found = ", ".join(mistake.name for mistake in self.mistakes)
-        if not self.known:
-            return f"I can't tell which formula this is: {self.why}." + (
-                f" Wrong in any case: {found}." if found else ""
-            )
-        return f"Mistakes: {found}." if found else "No known mistake."
+        names = ", ".join(mistake.name for mistake in self.mistakes)
+        if self.known:
+            return f"Mistakes: {names}." if names else "No known mistake."
+        unknown = f"I can't tell which formula this is: {self.why}."
+        return f"{unknown} Wrong in any case: {names}." if names else unknown
 
-    def __repr__(self) -> str:
-        formula = [f"It computes {self.formula}"] if self.formula else []
-        findings = [listed(self.mistakes, self.notes)] if self.mistakes or self.notes else []
-        return "\n".join([self.verdict, *formula, *([f"({self.taken})"] if self.taken else []), *findings])
-
-    def _repr_markdown_(self) -> str:
-        lines = [
-            f"**{self.verdict}**",
-            f"$${self.latex}$$" if self.latex else "",
-            f"({self.taken})" if self.taken else "",
-        ]
-        for kind, found in (("Mistake", self.mistakes), ("Note", self.notes)):
-            for x in found:
-                lines.append(
-                    f"{kind} `{x.name}`: {x.what} {x.effect}" + (f"\n```python\n{x.fix}\n```" if x.fix else "")
-                )
-        return "\n\n".join(filter(None, lines))
+    def lines_above(self, code: str) -> list[str]:
+        lines = [self.verdict]
+        if self.formula:
+            lines.append(f"It computes {code}{self.formula}{code}")
+        if self.taken:
+            lines.append(f"({self.taken})")
+        return lines
 
 
 def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[str] = ()) -> Diagnosis:
@@ -96,54 +95,72 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
     if alpha not in (None, "soft", "hard"):
         raise ValueError(f'alpha must be "soft", "hard" or None, got {alpha!r}')
     if unknown := {*meant} - {*MISTAKES, *NOTES}:
-        every = ", ".join((*MISTAKES, *NOTES))
-        raise ValueError(f"meant must hold names of findings ({every}), got {sorted(unknown)}")
-    asked = probe(loss_fn)
-    eager = torch.compiler.set_stance("force_eager")  # a compiled loss would be compiled anew for each shape
-    calm = torch.autograd.set_detect_anomaly(False)
-    with eager, calm, torch.inference_mode(False), torch.enable_grad(), seeded(0):
-        found, swapped = dissect(asked), False
-        if found.why and "nan" not in found.flags:
-            other = dissect(asked.exchanged)
-            if not other.why and not (other.soft and other.soft.form.reverse):
-                found, swapped = other, not asked.guessed
-                asked = asked.exchanged if asked.guessed else asked
-    _look_for_probabilities(found, asked)
-    words = _words(found, asked)
-    mistakes, notes = {}, {}
-    if swapped:
-        mistakes["student_teacher_swapped"] = finding("student_teacher_swapped", **words)
-    for name, more in names(found, asked, alpha):
-        if swapped and name in ("teacher_gradient", "no_gradient"):
-            continue  # said of the other one
-        sure = more.pop("sure", name not in NOTES)
-        (mistakes if sure and name not in meant else notes).setdefault(name, finding(name, **words, **more))
-    latex, formula = written(found, swapped)
-    return Diagnosis(formula, latex, (*mistakes.values(),), (*notes.values(),), found.why, asked.described)
+        names = ", ".join((*MISTAKES, *NOTES))
+        raise ValueError(f"meant must hold names of findings ({names}), got {sorted(unknown)}")
+
+    loss = read_signature(loss_fn)
+    with _undisturbed():
+        analysis, exchanged = _analyse_either_way(loss)
+    if exchanged and loss.told_by_place:
+        loss, exchanged = loss.exchanged, False
+    analysis = _unless_it_wants_probabilities(analysis, loss)
+
+    findings = Findings(_words(analysis, loss), meant)
+    find_mistakes(analysis, alpha, findings, exchanged=exchanged)
+    formula = write_formula(analysis, exchanged=exchanged)
+    mistakes, notes = tuple(findings.mistakes.values()), tuple(findings.notes.values())
+    return Diagnosis(mistakes, notes, formula, analysis.decomposition.why, loss.described)
 
 
-def _look_for_probabilities(found: Dissection, asked: Probe) -> None:
-    """An argument that asks for probabilities by its name, and uses what it gets as such, was asked the wrong way."""
-    soft = found.soft
-    for role, side in (("student", soft and soft.form.a), ("teacher", soft and soft.form.q)):
-        name = asked.names[role]
-        if side == "raw" and re.search("prob|soft|log_?p", name):
-            found.why = (
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """The caller's modes and random states set aside; a compiled loss isn't compiled anew for each shape."""
+    eager = torch.compiler.set_stance("force_eager")
+    no_anomalies = torch.autograd.set_detect_anomaly(False)
+    with eager, no_anomalies, torch.inference_mode(False), torch.enable_grad(), seeded(0):
+        yield
+
+
+def _analyse_either_way(loss: Loss) -> tuple[Analysis, bool]:
+    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged (True)."""
+    analysis = analyse(loss)
+    symptoms = analysis.symptoms
+    trains_teacher = symptoms.teacher_gradient and symptoms.no_gradient
+    if trains_teacher or (analysis.decomposition.why and not symptoms.nan):
+        other = analyse(loss.exchanged)
+        soft = other.decomposition.soft
+        if not other.decomposition.why and not (soft and soft.form.reverse):
+            return other, True
+    return analysis, False
+
+
+def _unless_it_wants_probabilities(analysis: Analysis, loss: Loss) -> Analysis:
+    """The analysis; or, where an argument's name asks for probabilities and the loss was given logits, that it can't
+    be told: it was asked the wrong way."""
+    soft = analysis.decomposition.soft
+    if not soft:
+        return analysis
+    for role, side in (("student", soft.form.input), ("teacher", soft.form.target)):
+        name = loss.names[role]
+        if side == "logits" and re.search("prob|soft|log_?p", name):
+            why = (
                 f"{name} seems to want probabilities, or their logarithms, and was given logits; ask about "
-                "lambda student, teacher, …: loss(…) with (teacher / T).softmax(-1) in its place"
+                "lambda student, teacher, …: loss(…) with (teacher / T).softmax(-1) instead"
             )
-            found.soft = found.hard = None
-            found.flags -= {"nan", "clamped", "underflow"}  # of such a question only
+            symptoms = replace(analysis.symptoms, nan=False)
+            return replace(analysis, symptoms=symptoms, decomposition=Decomposition(why=why), edges=Edges())
+    return analysis
 
 
-def _words(found: Dissection, asked: Probe) -> dict[str, Any]:
-    """The loss's own names for its arguments, and its own temperature where that is fixed inside."""
-    words, soft, hard = {short: asked.names.get(role, short) for short, role in _SHORT.items()}, found.soft, found.hard
-    if soft and not isinstance(soft.ts, str):
-        words["T"] = f"{max(soft.ts, soft.tt):.4g}"
-    if "alpha" not in asked.names and hard and 0 < hard.at < 1:
-        words["alpha"] = f"{1 - hard.at:.4g}"
+def _words(analysis: Analysis, loss: Loss) -> dict[str, str]:
+    """The loss's own names for its arguments, and its own numbers where temperature and alpha are fixed inside."""
+    words = {}
+    for symbol, role in (("s", "student"), ("t", "teacher"), ("y", "labels"), ("T", "temperature"), ("alpha", "alpha")):
+        words[symbol] = loss.names.get(role, symbol)
+
+    soft, hard = analysis.decomposition.soft, analysis.decomposition.hard
+    if soft and not loss.takes("temperature"):
+        words["T"] = f"{max(soft.temperatures):.4g}"
+    if hard and not loss.takes("alpha") and 0 < hard.intercept < 1:
+        words["alpha"] = f"{1 - hard.intercept:.4g}"
     return words
-
-
-_SHORT = {"s": "student", "t": "teacher", "y": "labels", "T": "temperature", "alpha": "alpha"}

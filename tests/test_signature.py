@@ -15,7 +15,7 @@ from torch import nn
 
 import kdtutor as kd
 from kdtutor.diagnosis import diagnose
-from kdtutor.diagnosis.loss.probe import ROLES, probe
+from kdtutor.diagnosis.loss.signature import ROLES, read_signature
 
 right = mutant()
 
@@ -28,7 +28,7 @@ def with_arguments(signature):
 
 
 def roles(loss):
-    return " ".join(probe(loss).names.get(role, "-") for role in ROLES)
+    return " ".join(read_signature(loss).names.get(role, "-") for role in ROLES)
 
 
 # Student, teacher, labels, temperature, alpha, in this order.

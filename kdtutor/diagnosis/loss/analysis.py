@@ -1,0 +1,37 @@
+"""All that is found out about a loss, before any of it is judged."""
+
+from dataclasses import dataclass
+
+from kdtutor.diagnosis.loss.decomposition import Decomposition, decompose
+from kdtutor.diagnosis.loss.edges import Edges, look_at_edges
+from kdtutor.diagnosis.loss.factors import explain_factors
+from kdtutor.diagnosis.loss.observation import Observation, observe_first
+from kdtutor.diagnosis.loss.signature import Loss
+from kdtutor.diagnosis.loss.symptoms import Symptoms, look_for_symptoms
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A loss, and what each pass of `analyse` found."""
+
+    loss: Loss
+    observation: Observation
+    symptoms: Symptoms
+    decomposition: Decomposition
+    edges: Edges
+
+
+def analyse(loss: Loss) -> Analysis:
+    """Observe a loss, take it apart, explain and verify the factors of its terms, and look at its edges.
+
+    Raises ValueError where the loss fails on all the shapes that are tried.
+    """
+    loss, shapes, observation = observe_first(loss)
+    symptoms = look_for_symptoms(loss, observation)
+    decomposition = decompose(loss, observation, symptoms)
+    edges = Edges()
+    if not decomposition.why and decomposition.row_weights is None:
+        decomposition = explain_factors(loss, shapes, observation, decomposition)
+        if not decomposition.why:
+            edges = look_at_edges(loss, shapes[0], observation, decomposition)
+    return Analysis(loss, observation, symptoms, decomposition, edges)

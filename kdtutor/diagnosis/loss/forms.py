@@ -1,0 +1,212 @@
+"""The terms of which losses are made, right ones and wrong ones: what each computes, and how it is said.
+
+A form is given logits (..., B, C), already divided by the temperature, and sums over B and C. How it is averaged and
+weighted is another matter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# What F.kl_div is given as `input`, where log-probabilities belong, and as `target`, where probabilities belong.
+INPUTS = ("log_softmax", "softmax", "logits", "softmax_twice", "softmax_over_batch")
+TARGETS = ("softmax", "log_softmax", "logits", "softmax_twice", "softmax_over_batch", "argmax")
+DIVERGENCES = ("kl", "kl_log_target", "ce")  # kernels that are Hinton's soft term, or meant to be
+BETAS = (0.5, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.25, 0.75, 0.4, 0.6, 0.05, 0.95, 0.01, 0.99)
+
+
+@dataclass(frozen=True)
+class Soft:
+    """A term of both models' logits: kernel(input, target), where the input is made of the student's logits and the
+    target of the teacher's. reverse: the other way round. beta: the teacher's share of a mixture, if there is one.
+    """
+
+    kernel: str
+    input: str = "log_softmax"
+    target: str = "softmax"
+    reverse: bool = False
+    beta: float = 0.0
+
+    def __call__(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Logits (..., B, C) -> (...)."""
+        kernel = KERNELS[self.kernel]
+        if self.beta:
+            kernel = partial(kernel, beta=self.beta)
+        return kernel(*self.sides(student, teacher)).sum((-2, -1))
+
+    def sides(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        """Input and target."""
+        if self.reverse:
+            student, teacher = teacher, student
+        return as_side(self.input, student, last_softmax=F.log_softmax), as_side(self.target, teacher)
+
+    @property
+    def mean_over_classes(self) -> bool:
+        """Whether it is usual to average it over classes, too."""
+        return self.kernel in ("mse", "l1", "smooth_l1")
+
+
+def as_side(side: str, logits: Tensor, last_softmax: Callable = F.softmax) -> Tensor:
+    """One of INPUTS or TARGETS, made of logits."""
+    match side:
+        case "logits":
+            return logits
+        case "softmax":
+            return logits.softmax(-1)
+        case "log_softmax":
+            return logits.log_softmax(-1)
+        case "softmax_twice":
+            return last_softmax(logits.softmax(-1), -1)
+        case "softmax_over_batch":
+            return last_softmax(logits, -2)
+        case "argmax":
+            return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    raise AssertionError(side)
+
+
+def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return (log_q.exp() - log_p.exp()) * (log_q - log_p)
+
+
+def skewed_kl(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+    """KL from q to a mixture that holds beta of q."""
+    mixture = (beta * log_q.exp() + (1 - beta) * log_p.exp()).log()
+    return log_q.exp() * (log_q - mixture)
+
+
+def jensen_shannon(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+    return beta * skewed_kl(log_p, log_q, beta) + (1 - beta) * skewed_kl(log_q, log_p, 1 - beta)
+
+
+# Each gives a value for each class, or one for all of them: (..., B, C) or (..., B, 1).
+KERNELS: dict[str, Callable[..., Tensor]] = {
+    "kl": partial(F.kl_div, reduction="none"),  # target * (log target - input)
+    "kl_log_target": partial(F.kl_div, reduction="none", log_target=True),  # exp(target) * (target - input)
+    "ce": lambda input, target: -target * input,
+    "mse": partial(F.mse_loss, reduction="none"),
+    "l1": partial(F.l1_loss, reduction="none"),
+    "smooth_l1": partial(F.smooth_l1_loss, reduction="none"),
+    "cosine": lambda s, t: (1 - F.cosine_similarity(s, t, dim=-1)).unsqueeze(-1),
+    "symmetric": symmetric_kl,
+    "jsd": jensen_shannon,
+    "skew": skewed_kl,
+}
+
+MSE = Soft("mse", "logits", "logits")
+SYMMETRIC = Soft("symmetric", "log_softmax", "log_softmax")
+MSE_OF_PROBABILITIES = Soft("mse", "softmax", "softmax")
+COSINE = Soft("cosine", "logits", "logits")
+JENSEN_SHANNON = Soft("jsd", "log_softmax", "log_softmax")
+SKEWED = Soft("skew", "log_softmax", "log_softmax")
+
+# Terms that aren't Hinton's, likely ones first: in words, and as a formula of probabilities or logits {s} and {t}.
+OTHER_METHODS = {
+    MSE: ("the squared distance of the logits", "|{s} - {t}|²"),
+    SYMMETRIC: ("KL in both directions, added up", "(KL({t} ‖ {s}) + KL({s} ‖ {t}))"),
+    MSE_OF_PROBABILITIES: ("the squared distance of the probabilities", "|{s} - {t}|²"),
+    Soft("l1", "logits", "logits"): ("the absolute distance of the logits", "|{s} - {t}|₁"),
+    Soft("smooth_l1", "logits", "logits"): ("the smooth L1 distance of the logits", "smoothL1({s}, {t})"),
+    COSINE: ("one minus the cosine of the logits", "(1 - cos({s}, {t}))"),
+    Soft("l1", "softmax", "softmax"): ("the absolute distance of the probabilities", "|{s} - {t}|₁"),
+    Soft("mse", "log_softmax", "log_softmax"): (
+        "the squared distance of the log-probabilities", "|log {s} - log {t}|²",
+    ),
+    JENSEN_SHANNON: (
+        "the generalised Jensen-Shannon divergence, beta = {beta:g}", "JSD({t}, {s}; beta = {beta:g})",
+    ),
+    SKEWED: ("KL to a mixture that holds {beta:g} of the teacher", "KL({t} ‖ {beta:g} {t} + {rest:g} {s})"),
+}  # fmt: skip
+
+
+def other_method(form: Soft) -> tuple[str, str] | None:
+    """Words and formula of a term that isn't Hinton's; None if it is, or is meant to be."""
+    return OTHER_METHODS.get(replace(form, beta=0.0))
+
+
+def soft_forms() -> list[Soft]:
+    """All soft forms, likely ones first."""
+    methods = [form for form in OTHER_METHODS if form not in (JENSEN_SHANNON, SKEWED)]
+    forms = [Soft("kl"), Soft("ce"), *methods, Soft("ce", target="argmax"), Soft("kl", reverse=True)]
+    for beta, form in product(BETAS, (JENSEN_SHANNON, SKEWED)):
+        forms.append(replace(form, beta=beta))
+
+    # With log_target, log-probabilities are right: then it is KL.
+    targets = {"kl": TARGETS, "ce": TARGETS, "kl_log_target": ("softmax", "logits")}
+    for kernel in targets:
+        for reverse, input, target in product((False, True), INPUTS, targets[kernel]):
+            form = Soft(kernel, input, target, reverse)
+            if form not in forms:
+                forms.append(form)
+    return forms
+
+
+def cross_entropy(logits: Tensor, one_hot: Tensor) -> Tensor:
+    return -one_hot * logits.log_softmax(-1)
+
+
+# Of logits and one-hot labels: what each computes, and its formula of probabilities {p} or logits {z}.
+HARD_KERNELS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], str]] = {
+    "ce": (cross_entropy, "CE(y, {p})"),
+    "softmax_twice": (lambda z, y: cross_entropy(z.softmax(-1), y), "CE(y, softmax({p}))"),
+    "nll_p": (lambda z, y: -y * z.softmax(-1), "(-{p}(y))"),  # without the logarithm
+    "teacher": (cross_entropy, "CE(y, {p})"),  # of the teacher's logits
+    "brier": (lambda z, y: (z.softmax(-1) - y).square(), "|{p} - onehot(y)|²"),
+    "bce": (lambda z, y: F.softplus(z) - y * z, "BCE(y, {z})"),
+    "mse": (lambda z, y: (z - y).square(), "|{z} - onehot(y)|²"),
+}
+OTHER_HARD_TERMS = {
+    "brier": "the squared distance of probabilities and one-hot labels",
+    "bce": "a yes or no for each class (binary cross-entropy)",
+    "mse": "the squared distance of logits and one-hot labels",
+}
+
+
+@dataclass(frozen=True)
+class Hard:
+    """A term of the labels and the student's logits (or, for the kernel "teacher", the teacher's)."""
+
+    kernel: str
+
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        """Logits (..., B, C) and labels (..., B) -> (...)."""
+        logits = teacher if self.kernel == "teacher" else student
+        function, _ = HARD_KERNELS[self.kernel]
+        return function(logits, F.one_hot(labels, logits.shape[-1]).to(logits.dtype)).sum((-2, -1))
+
+    @property
+    def mean_over_classes(self) -> bool:
+        return self.kernel in OTHER_HARD_TERMS
+
+
+@dataclass(frozen=True)
+class StudentTerm:
+    """A further term, of the student's logits alone: its words and its formula with a factor above 0, and below 0."""
+
+    function: Callable[[Tensor], Tensor]
+    words: tuple[str, str]
+    formulas: tuple[str, str]
+
+
+STUDENT_TERMS = {
+    "smoothing": StudentTerm(
+        lambda z: -z.log_softmax(-1), ("cross-entropy to equal probabilities", "minus cross-entropy to those"),
+        ("w H(uniform, p_s)", "-w H(uniform, p_s)"),
+    ),
+    "entropy": StudentTerm(
+        lambda z: -torch.special.entr(z.softmax(-1)),
+        ("its negative entropy, a penalty for being sure", "its entropy, a reward for being sure"),
+        ("-w H(p_s)", "w H(p_s)"),
+    ),
+    "square": StudentTerm(
+        torch.square, ("the squares of its logits, which keeps them small", "minus the squares of its logits"),
+        ("w z_s^2", "-w z_s^2"),
+    ),
+}  # fmt: skip
+
+SOFT_FORMS = soft_forms()
+HARD_FORMS = [Hard(kernel) for kernel in HARD_KERNELS]

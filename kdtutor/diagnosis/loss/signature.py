@@ -1,0 +1,207 @@
+"""Which argument of a loss is which, and calls to it.
+
+Arguments are told by their names, from sure ones to less sure ones, and what is left by its place. The result is a
+`Loss`, which everything after this module calls alike, whatever the arguments are named and the function returns.
+"""
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+ROLES = ("student", "teacher", "labels", "temperature", "alpha")
+DESCRIPTIONS = {
+    "student": "the student's logits", "teacher": "the teacher's logits", "labels": "labels",
+    "temperature": "the temperature", "alpha": "alpha",
+}  # fmt: skip
+# For each role the names that are sure, and those that are less sure. `t` is the teacher beside an `s`; T isn't.
+NAMES = {
+    "temperature": (r"T", r"(?i:temp.*|tau|.*_temp(erature)?|kd_t)"),
+    "teacher": (r"(?i:.*teacher.*|t_.*|z_?t|.*_t|tea.*|soft_?(targets?|labels?))", r"t"),
+    "student": (r"(?i:.*student.*|s|s_.*|z_?s|.*_s|stu.*)", r"(?i:(model_)?outputs?|logits|preds?.*|y_?pred|input|z)"),
+    "labels": (r"(?i:.*labels?|y|y_?true|gt|ground_?truth|hard_?targets?|classes)", r"(?i:targets?)"),
+    "alpha": (
+        r"(?i:.*alpha|(soft|hard|kd|ce|distill?(ation)?)_(weight|w|ratio|coef\w*)|lam(bda)?_?\w*)",
+        r"(?i:weight|w|a)",
+    ),
+}
+ADAPTER = "give an adapter: diagnose(lambda student, teacher, labels, temperature, alpha: …)"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss function and the names of its arguments by role; a role that is missing is fixed inside it, or absent.
+
+    told_by_place: whether student and teacher were told by their places alone.
+    defaults: other arguments, which keep their defaults.
+    dtype: of the logits that it is given; what comes back is float64.
+    """
+
+    function: Callable
+    names: Mapping[str, str]
+    told_by_place: bool = False
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float64
+
+    def __call__(
+        self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
+    ) -> Tensor:
+        """The loss as a scalar: of losses by example their mean, of terms by class the sum over classes."""
+        inputs = {
+            "student": student.to(self.dtype), "teacher": teacher.to(self.dtype), "labels": labels,
+            "temperature": temperature, "alpha": alpha,
+        }  # fmt: skip
+        arguments = {name: inputs[role] for role, name in self.names.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            returned = self.function(**arguments)
+        return _as_scalar(_first_tensor(returned), student.shape)
+
+    def value_and_gradients(
+        self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, and its gradients in the student's and the teacher's logits, 0 where none flows."""
+        student = student.clone().requires_grad_()
+        teacher = teacher.clone().requires_grad_()
+        value = self(student * 1, teacher * 1, labels, temperature, alpha)  # a leaf can't be changed in place
+        if not value.requires_grad:
+            return value.double(), torch.zeros_like(student), torch.zeros_like(teacher)
+        gradients = torch.autograd.grad(value, (student, teacher), allow_unused=True, materialize_grads=True)
+        return value.detach().double(), *gradients
+
+    def takes(self, role: str) -> bool:
+        return role in self.names
+
+    @property
+    def exchanged(self) -> "Loss":
+        """The same loss, with the student for the teacher and the teacher for the student."""
+        names = dict(self.names)
+        names["student"], names["teacher"] = names["teacher"], names["student"]
+        return replace(self, names=names)
+
+    @property
+    def described(self) -> str:
+        """Which argument was taken for what, where its name doesn't say so, and what must be fixed inside."""
+        taken = [f"{name} is {DESCRIPTIONS[role]}" for role, name in self.names.items() if role not in name]
+        missing = [role for role in ("temperature", "alpha") if not self.takes(role)]
+        kept = [f"{name} is left at {default!r}" for name, default in self.defaults.items()]
+
+        clauses = [", ".join(taken), ", ".join(kept)]
+        if missing:
+            clauses.insert(1, f"no argument for {' and '.join(missing)}")
+        return "; ".join(filter(None, clauses))
+
+
+def read_signature(loss_fn: Callable) -> Loss:
+    """Find out which argument of `loss_fn` is which, by its name and else by its place.
+
+    Raises TypeError where it isn't callable, ValueError where an argument that must be given is of no known role.
+    """
+    if isinstance(loss_fn, type) and issubclass(loss_fn, nn.Module):
+        loss_fn = loss_fn()
+    loss_fn = getattr(loss_fn, "_orig_mod", loss_fn)  # a compiled module hides its own signature
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn must be a function or a module of logits, got {type(loss_fn).__name__}")
+
+    parameters = _parameters(loss_fn)
+    names = _roles(parameters)
+    unknown = _required(parameters, names)
+    if unknown or "student" not in names or "teacher" not in names:
+        raise ValueError(
+            "loss_fn must take logits of student and teacher, and may take labels, temperature and alpha; "
+            f"got ({', '.join(parameters)}), where {_problem(names, unknown)}: {ADAPTER}"
+        )
+
+    by_name = [re.fullmatch("|".join(NAMES[role]), names[role]) for role in ("student", "teacher")]
+    defaults = {name: p.default for name, p in parameters.items() if name not in names.values()}
+    return Loss(loss_fn, names, told_by_place=not any(by_name), defaults=defaults)
+
+
+def _parameters(loss_fn: Callable) -> dict[str, inspect.Parameter]:
+    """The parameters that can be given by name."""
+    function = loss_fn.forward if isinstance(loss_fn, nn.Module) else loss_fn
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError as error:
+        raise ValueError(f"loss_fn must have a signature that can be read, got {loss_fn!r}: {ADAPTER}") from error
+
+    positional_only = [name for name, p in parameters.items() if p.kind is p.POSITIONAL_ONLY]
+    if positional_only:
+        raise ValueError(f"loss_fn must take its arguments by name, got positional-only {positional_only}: {ADAPTER}")
+    return {name: p for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
+def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
+    """The name of the argument that has each role, in the order of ROLES."""
+    names: dict[str, str] = {}
+    for certainty in (0, 1):
+        for role, patterns in NAMES.items():
+            if role == "alpha" and certainty == 1 and not ("student" in names and "teacher" in names):
+                continue  # f(a, b): these are likely logits
+            for name in parameters:
+                if role not in names and name not in names.values() and re.fullmatch(patterns[certainty], name):
+                    names[role] = name
+
+    # In F.kl_div(input, target) the target is the teacher.
+    if "teacher" not in names and re.fullmatch("(?i)targets?", names.get("labels", "")):
+        names["teacher"] = names.pop("labels")
+
+    if "student" not in names or "teacher" not in names:
+        # Where one of the two has a name that is known, T and alpha would have one, too.
+        by_place = ROLES[:3] if "student" in names or "teacher" in names else ROLES
+        free = [role for role in by_place if role not in names]
+        names.update(zip(free, _required(parameters, names), strict=False))
+    return {role: names[role] for role in ROLES if role in names}
+
+
+def _required(parameters: Mapping[str, inspect.Parameter], names: Mapping[str, str]) -> list[str]:
+    """The arguments that must be given and have no role yet."""
+    return [name for name, p in parameters.items() if p.default is p.empty and name not in names.values()]
+
+
+def _problem(names: Mapping[str, str], unknown: list[str]) -> str:
+    if unknown:
+        return f"{' and '.join(unknown)} isn't understood"
+    missing = [DESCRIPTIONS[role] for role in ("student", "teacher") if role not in names]
+    return f"no argument for {' and '.join(missing)} is found"
+
+
+def _first_tensor(returned: object) -> object:
+    """The loss in what was returned: of a dict the total, of several values the first."""
+    if isinstance(returned, Mapping):
+        totals = [key for key in returned if key in ("loss", "total", "total_loss")] or [*returned]
+        if len(totals) != 1:
+            keys = ", ".join(map(str, returned))
+            raise ValueError(
+                f"loss_fn must return the loss, got a dict of {keys}: give an adapter that returns one of them"
+            )
+        returned = returned[totals[0]]
+
+    if isinstance(returned, list | tuple) and returned:
+        trained = [place for place, x in enumerate(returned, 1) if isinstance(x, Tensor) and x.requires_grad]
+        if trained and trained[0] > 1:
+            raise ValueError(f"loss_fn must return the loss first, got a gradient in value {trained[0]} alone")
+        returned = returned[0]
+    return returned
+
+
+def _as_scalar(returned: object, shape: torch.Size) -> Tensor:
+    """The loss as one number: the mean over the rows of logits of this shape, the sum over classes."""
+    if isinstance(returned, float | int):
+        returned = torch.tensor(float(returned), dtype=torch.float64)
+    if not isinstance(returned, Tensor) or returned.is_complex():
+        raise ValueError(f"loss_fn must return a tensor, got {type(returned).__name__}")
+
+    rows = shape[:-1].numel()
+    if returned.numel() == 1:
+        return returned.reshape(())
+    if returned.shape == shape or returned.numel() == rows:
+        return returned.sum() / rows
+    raise ValueError(
+        f"loss_fn must return a scalar, or a value by example or by class, got {tuple(returned.shape)} for "
+        f"logits {tuple(shape)}"
+    )
