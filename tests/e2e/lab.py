@@ -177,7 +177,6 @@ def url(tmp_path_factory) -> Iterator[str]:
     """JupyterLab on a copy of the notebooks, with a home of its own; where it shows a notebook, {}."""
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(FOLDER, home / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    shutil.copy(FOLDER.parent / "README.md", home)
     names = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_RUNTIME_DIR")
     no_news = home / "JUPYTERLAB_SETTINGS_DIR/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
     no_news.parent.mkdir(parents=True)
@@ -263,10 +262,10 @@ def test_an_exercise_names_a_mistake_gives_a_hint_and_says_when_it_is_right(note
     assert opened.enter(i).startswith("soften: correct, in ")
 
 
-def test_a_link_to_the_readme_opens_it(notebook):
+def test_a_link_to_the_ledger_opens_it(notebook):
     opened = notebook(LEDGER)
-    opened.page.get_by_role("link", name="README", exact=True).first.click()
-    opened.page.wait_for_function("window.jupyterapp.shell.currentWidget.title.label === 'README.md'")
+    opened.page.get_by_role("link", name="What we found", exact=True).first.click()
+    opened.page.wait_for_function("window.jupyterapp.shell.currentWidget.title.label === 'claims.md'")
 
 
 def test_an_interrupted_training_leaves_a_history(notebook):
