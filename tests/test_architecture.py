@@ -20,7 +20,6 @@ PUBLIC = [name for name in MODULES if not name.split(".")[-1].startswith("_")]
 
 
 def test_imports_follow_the_contracts_in_pyproject():
-    pytest.importorskip("importlinter", reason="import-linter comes with requirements.txt")
     code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -65,34 +65,46 @@ def main() -> int:
     if not PURGE.exists():
         print(f"{NODE} must have the packages of {HERE / 'package.json'}: `make site` installs them, with npm")
         return 1
+
     source, out = BUILD / "site-source", BUILD / "site"
     for folder in (source, out):
         shutil.rmtree(folder, ignore_errors=True)
-    readme, repository = (ROOT / "README.md").read_text(encoding="utf-8"), publishing.repository()
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    repository = publishing.repository()
     paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     facts = {f"notebooks/{path.stem}": about(path, notebooks[path], readme, repository) for path in paths}
     stage(source, notebooks, course(facts.values()))
-    overrides = {
-        "html_context": {"default_mode": "auto", "launch": facts},
-        "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
-        "html_theme_options.external_links": [{"name": "GitHub", "url": publishing.GITHUB + repository}]
-        if repository
-        else [],
-        "myst_substitutions": measured(),
-    }
-    with docutils_namespace():
-        doctrees = BUILD / "site-doctrees"
-        app = Sphinx(source, HERE, out, doctrees, "html", overrides, status=None, freshenv=True, warningiserror=True)
-        app.build()
-    if app.statuscode:
-        return app.statuscode
+
+    status = sphinx(source, out, facts, repository)
+    if status:
+        return status
     for path in paths:
         shutil.copy(path, out / "notebooks")
     purge(out)
+
     megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
     print(f"{out / 'index.html'}: {megabytes:.1f} MB in all, in {time.perf_counter() - start:.0f} s")
     return 0
+
+
+def sphinx(source: Path, out: Path, facts: dict[str, dict[str, Any]], repository: str | None) -> int:
+    """Build the pages in `source`, with `facts` about each notebook; Sphinx's exit status."""
+    overrides = {
+        "html_context": {"default_mode": "auto", "launch": facts},
+        "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
+        "myst_substitutions": measured(),
+    }
+    if repository:
+        github = {"name": "GitHub", "url": publishing.GITHUB + repository}
+        overrides["html_theme_options.external_links"] = [github]
+
+    doctrees = BUILD / "site-doctrees"
+    with docutils_namespace():
+        app = Sphinx(source, HERE, out, doctrees, "html", overrides, status=None, freshenv=True, warningiserror=True)
+        app.build()
+    return app.statuscode
 
 
 def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None:
