@@ -4,7 +4,11 @@ COLAB_PYTHON ?= python3.13
 FLOORS_PYTHON ?= python3.10
 BIN = .venv/bin
 
-.PHONY: lab distill test notebooks assignments grade site e2e colab-check floors
+# The tests whose numbers come out of the processor's own instructions, and those that train.
+NUMERICAL = $(addprefix tests/test_,$(addsuffix .py,losses models training sweeps views statistics metrics diagnosis \
+	check_run hinton teachers exercises solutions))
+
+.PHONY: lab distill test lint test-processors notebooks assignments grade site e2e colab-check floors
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
@@ -14,6 +18,17 @@ distill: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest --nbval -n 2 --dist loadfile
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+# The numerical tests as on other processors: without vector instructions, and with AVX2 but small oneDNN kernels.
+test-processors: .venv/ready
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest -q -n 2 --dist loadfile $(NUMERICAL)
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/python -m pytest -q -n 2 --dist loadfile $(NUMERICAL)
 
 notebooks: .venv/ready
 	$(BIN)/python notebooks/execute.py

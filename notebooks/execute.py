@@ -1,5 +1,5 @@
 """Execute the course's notebooks and assignments in place and normalise what is stored: `make notebooks` (or name some
-files). Then write what they found: `data/claims.json` and the README's ledger.
+files). Then write what they found: `data/claims.json`, and the pages with the ledger and with Hinton's table.
 
 Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out. MNIST must be at hand, so
 that the stored figures show it.
@@ -7,6 +7,7 @@ that the stored figures show it.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -18,14 +19,17 @@ from kdtutor.course.documents import insert
 from kdtutor.course.hinton import paper
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-
-
-def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+NUMBERED = sorted(HERE.glob("[0-9]*.ipynb"))
+ASSIGNMENTS = sorted((HERE / "assignments").glob("*.ipynb"))
+PAGES = HERE / "site" / "pages"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 def execute(path: Path) -> None:
+    """Run a notebook from top to bottom, and store it without what differs from run to run."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
@@ -37,12 +41,11 @@ def execute(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
-    for cell in code_cells(notebook):
-        cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_widget(output)]
+    notebook.metadata = METADATA
     nbformat.write(notebook, path)
 
 
@@ -50,21 +53,34 @@ def _is_widget(output: nbformat.NotebookNode) -> bool:
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
-def publish(notebooks: list[Path]) -> None:
-    """The findings that the notebooks store, as JSON; and the README's two tables, from them and from the records."""
-    findings = claims.collect(notebooks)
+def publish(findings: list[dict[str, Any]]) -> None:
+    """Write the findings that the notebooks store: as data, and into the site's pages."""
     write_json({"findings": findings}, data.shipped() / "claims.json")
-    text = insert(README.read_text(encoding="utf-8"), "ledger", claims.markdown(findings))
-    README.write_text(insert(text, "paper", paper.markdown(paper.records())), encoding="utf-8")
+    for path, text in pages(findings).items():
+        path.write_text(text, encoding="utf-8")
+
+
+def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:
+    """The pages with a table that was measured, as they should be: the ledger of these findings, and Hinton's table of
+    the records that ship."""
+    ledger = claims.markdown(findings).replace("(notebooks/", "(../../")  # links from the page's own folder
+    return {
+        PAGES / "claims.md": _with_table("claims.md", "ledger", ledger),
+        PAGES / "hinton.md": _with_table("hinton.md", "paper", paper.markdown(paper.records())),
+    }
+
+
+def _with_table(page: str, mark: str, table: str) -> str:
+    """A page's text with the table between its two marks."""
+    return insert((PAGES / page).read_text(encoding="utf-8"), mark, table)
 
 
 def main(paths: list[Path]) -> None:
     data.load("mnist")
-    every = sorted(HERE.glob("[0-9]*.ipynb"))
-    for path in paths or [*every, *sorted((HERE / "assignments").glob("*.ipynb"))]:
+    for path in paths or [*NUMBERED, *ASSIGNMENTS]:
         execute(path)
         print(path.name)
-    publish(every)
+    publish(claims.collect(NUMBERED))
 
 
 if __name__ == "__main__":

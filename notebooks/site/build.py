@@ -1,10 +1,12 @@
 """Build the course's site from the stored notebooks: `make site`. No notebook is executed, and no network is needed.
 
 A folder of sources is put together first, as Sphinx wants them in one place: the pages of this folder, the README, of
-which they include parts, and the notebooks, with the temperature slider where their own needs a kernel.
+which they include the parts between two marks, and the notebooks, with the temperature slider where their own needs a
+kernel. Links in all of them are right in the repository, as GitHub shows it; `relink` makes them right on the site.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,14 +24,39 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from kdtutor.course import claims, publishing
-from kdtutor.course.exercises import EXERCISES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BUILD = ROOT / "build"
 NODE = BUILD / "node" / "node_modules"
 PURGE = NODE / "purgecss" / "bin" / "purgecss.js"
+PAGES = Path("notebooks/site/pages")
 WORDS, LINES = 200, 20  # read in a minute, of text and of code
+
+# The pages below a page. Its source doesn't list them: it is also read on GitHub, where a toctree is noise.
+BELOW = {
+    "claims.md": ["method", "hinton"],
+    "package.md": [
+        "diagnose",
+        "sweeps",
+        "speed",
+        "api/distil",
+        "api/measure",
+        "api/data",
+        "api/plots",
+        "api/diagnosis",
+        "api/grading",
+    ],
+    "instructors.md": ["notebooks/assignments/README"],
+}
+TOCTREE = """
+```{{toctree}}
+:hidden:
+
+{entries}
+```
+"""
+LINK = re.compile(r"\]\((?!\w+:)(?P<path>[^)#\s]+)(?P<place>#[^)\s]*)?\)")
 
 
 def main() -> int:
@@ -38,62 +65,113 @@ def main() -> int:
     if not PURGE.exists():
         print(f"{NODE} must have the packages of {HERE / 'package.json'}: `make site` installs them, with npm")
         return 1
+
     source, out = BUILD / "site-source", BUILD / "site"
     for folder in (source, out):
         shutil.rmtree(folder, ignore_errors=True)
-    readme, repository = (ROOT / "README.md").read_text(encoding="utf-8"), publishing.repository()
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    repository = publishing.repository()
     paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
     facts = {f"notebooks/{path.stem}": about(path, notebooks[path], readme, repository) for path in paths}
     stage(source, notebooks, course(facts.values()))
-    overrides = {
-        "html_context": {"default_mode": "auto", "launch": facts},
-        "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
-        "html_theme_options.external_links": [{"name": "GitHub", "url": publishing.GITHUB + repository}]
-        if repository
-        else [],
-        "myst_substitutions": measured(),
-    }
-    with docutils_namespace():
-        doctrees = BUILD / "site-doctrees"
-        app = Sphinx(source, HERE, out, doctrees, "html", overrides, status=None, freshenv=True, warningiserror=True)
-        app.build()
-    if app.statuscode:
-        return app.statuscode
+
+    status = sphinx(source, out, facts, repository)
+    if status:
+        return status
     for path in paths:
         shutil.copy(path, out / "notebooks")
     purge(out)
+
     megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
     print(f"{out / 'index.html'}: {megabytes:.1f} MB in all, in {time.perf_counter() - start:.0f} s")
     return 0
 
 
+def sphinx(source: Path, out: Path, facts: dict[str, dict[str, Any]], repository: str | None) -> int:
+    """Build the pages in `source`, with `facts` about each notebook; Sphinx's exit status."""
+    overrides = {
+        "html_context": {"default_mode": "auto", "launch": facts},
+        "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
+        "myst_substitutions": measured(),
+    }
+    if repository:
+        github = {"name": "GitHub", "url": publishing.GITHUB + repository}
+        overrides["html_theme_options.external_links"] = [github]
+
+    doctrees = BUILD / "site-doctrees"
+    with docutils_namespace():
+        app = Sphinx(source, HERE, out, doctrees, "html", overrides, status=None, freshenv=True, warningiserror=True)
+        app.build()
+    return app.statuscode
+
+
 def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None:
     """The folder that Sphinx builds from; `table` is that of the course."""
-    shutil.copytree(HERE / "pages", source)
-    shutil.copy(ROOT / "README.md", source)
+    for path in (ROOT / PAGES).rglob("*.md"):
+        put(source, path.relative_to(ROOT))
+    for name, below in BELOW.items():
+        with (source / name).open("a", encoding="utf-8") as page_with_pages_below:
+            page_with_pages_below.write(TOCTREE.format(entries="\n".join(below)))
+
+    put(source, Path("README.md"))
+    (source / "course-table.md").write_text(table, encoding="utf-8")
+    (source / "slider.html").write_text(slider.html(), encoding="utf-8")
+
     for picture in (ROOT / "data").glob("*/*.png"):
         target = source / picture.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(picture, target)
-    (source / "slider.html").write_text(slider.html(), encoding="utf-8")
-    (source / "course-table.md").write_text(table, encoding="utf-8")
+
     (source / "notebooks" / "assignments").mkdir(parents=True)
     for path, notebook in notebooks.items():
-        nbformat.write(page(notebook), source / "notebooks" / path.name)
-    guide = (ROOT / "notebooks" / "assignments" / "README.md").read_text(encoding="utf-8")
-    guide = re.sub(r"\[(`\w+`)\]\(\w+\.ipynb\)", r"\1", guide)  # those notebooks hold the answers
-    (source / "notebooks" / "assignments" / "README.md").write_text(guide, encoding="utf-8")
+        nbformat.write(page(notebook, path.relative_to(ROOT)), source / "notebooks" / path.name)
+
+    guide = put(source, Path("notebooks/assignments/README.md"))
+    without_answers = re.sub(r"\[(`\w+`)\]\(\w+\.ipynb\)", r"\1", guide.read_text(encoding="utf-8"))
+    guide.write_text(without_answers, encoding="utf-8")  # the notebooks that it links to hold the answers
 
 
-def page(notebook: NotebookNode) -> NotebookNode:
+def put(source: Path, path: Path) -> Path:
+    """Copy a page, named by its path in the repository, into the sources; where it is now."""
+    target = source / staged(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(relink((ROOT / path).read_text(encoding="utf-8"), path), encoding="utf-8")
+    return target
+
+
+def staged(path: Path) -> Path:
+    """Where the sources have what the repository has at `path`."""
+    if path.is_relative_to(PAGES):
+        return path.relative_to(PAGES)
+    return path
+
+
+def relink(text: str, path: Path) -> str:
+    """The text of a page at `path` in the repository, its relative links as they are among the sources. The README
+    is no page of the site: what is linked to there is on the page of the course."""
+
+    def on_the_site(link: re.Match[str]) -> str:
+        target = Path(os.path.normpath(path.parent / link["path"]))
+        if target == Path("README.md"):
+            target = PAGES / "course.md"
+        relative = os.path.relpath(staged(target), staged(path).parent)
+        return f"]({Path(relative).as_posix()}{link['place'] or ''})"
+
+    return LINK.sub(on_the_site, text)
+
+
+def page(notebook: NotebookNode, path: Path) -> NotebookNode:
     """A notebook as the site shows it: without what only Colab needs, with the slider, its findings as text."""
-    first, cells = publishing.course_cell(notebook), []
+    only_for_colab = publishing.course_cell(notebook)
+    cells = []
     for cell in notebook.cells:
-        if cell is first or cell.id == publishing.BADGE:
+        if cell is only_for_colab or cell.id == publishing.BADGE:
             continue
-        cell.source = cell.source.replace("../README.md#what-we-found", "../claims.md")
         cells.append(cell)
+        if cell.cell_type == "markdown":
+            cell.source = relink(cell.source, path)
         if "ipywidgets.FloatLogSlider" in cell.source:
             cells.append(nbformat.v4.new_markdown_cell(slider.DIRECTIVE))
         if sentences(cell):
@@ -155,7 +233,6 @@ def measured() -> dict[str, Any]:
         "false": verdicts["false here"],
         "unseen": verdicts["not seen here"],
         "reserved": sum(", but" in finding["verdict"] for finding in findings),
-        "exercises": len(EXERCISES),
     }
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / "build" / "colab" / "bin" / "python"
 IMAGE = ROOT / "build" / "colab" / "ready"  # what pip listed when it was built
 ADDRESS = "owner/course"
-TOOLS = {"jupyterlab", "nbgrader", "nbval", "pytest", "hypothesis", "ruff"}
+TOOLS = {"jupyterlab", "nbgrader", "nbval", "pytest", "hypothesis", "ruff", "import-linter", "mypy", "pre-commit"}
 KERNEL = """\
 import sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
@@ -36,7 +36,7 @@ def run(*command: str | Path, folder: Path = ROOT) -> str:
 
 
 def packages() -> set[str]:
-    """The image's packages, a line of `pip freeze` each."""
+    """The image's packages, as `pip freeze` lists them."""
     return {*run(PYTHON, "-m", "pip", "freeze", "--all").splitlines()}
 
 
@@ -112,7 +112,7 @@ def main() -> int:
     if tools := TOOLS & {line.partition("==")[0] for line in image()}:
         print(f"{IMAGE.parent} must be without {', '.join(sorted(TOOLS))}, it has {', '.join(sorted(tools))}.")
         return 1
-    os.environ["KDTUTOR_DATA"] = str(data.folder().resolve())  # the MNIST that is here, in place of a download each
+    os.environ["KDTUTOR_DATA"] = str(data.folder().resolve())  # the MNIST that is here, instead of one download each
     failed = 0
     with TemporaryDirectory(prefix="kdtutor-colab-") as temporary:
         folder = Path(temporary).resolve()
