@@ -102,23 +102,19 @@ def test_other_activations_and_points_of_a_plane(blob_data):
     assert_each_as_alone(table, factory, blob_data, logits, epochs=2)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_in_less_precision_students_are_nearly_those_trained_alone(image_data, precision):
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_in_less_precision_students_answer_nearly_as_those_trained_alone(image_data, precision, tolerance):
+    """By their logits, relative to how far training moved them. Not by their weights: Adam divides each gradient by
+    its own size, so where one is all rounding error, the weight moves by a full step either way."""
     factory = lambda seed: mlp(784, 9, 10, seed=seed).to(precision)  # noqa: E731
     logits = teacher_of(image_data, 10)["train"]
     options = {"epochs": 3, "batch_size": 32, "lr": 0.01}
     table = sweep(factory, image_data, logits, **GRID, **options, progress=False)
     for row, student in zip(table.rows, table.students, strict=True):
-        reference, start = alone(factory, row, image_data, logits, **options), factory(row["seed"])
-        off, way = (
-            max(
-                (a.double() - b.double()).abs().max()
-                for a, b in zip(student.parameters(), other.parameters(), strict=True)
-            )
-            for other in (reference, start)
-        )
         assert all(weight.dtype == precision for weight in student.parameters())
-        assert off < way * (1e-3 if precision == torch.float32 else 0.2)
+        reference, untrained = alone(factory, row, image_data, logits, **options), factory(row["seed"])
+        ours, theirs, before = (predict(net, image_data.test).double() for net in (student, reference, untrained))
+        assert (ours - theirs).norm() < tolerance * (theirs - before).norm()
 
 
 def test_networks_that_cannot_be_stacked_are_trained_one_by_one(blob_data):
