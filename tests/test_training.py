@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from kdtutor import Split, distill, mlp, predict, train
+from kdtutor import History, Split, distill, evaluate, fit, mlp, predict, train
 from kdtutor.data import batches
 from kdtutor.models import Ensemble
-from kdtutor.training import History, evaluate, fit
 
 CPU = torch.device("cpu")
 QUICK = {"epochs": 3, "batch_size": 120, "lr": 0.02, "device": "cpu", "progress": False}
@@ -522,7 +521,7 @@ def test_logits_that_cannot_be_matched_are_refused(blobs, form):
 
 
 def test_a_teacher_that_is_no_model_is_refused(blobs):
-    with pytest.raises(TypeError, match=r"teacher must be an nn\.Module or a tensor of logits, got function"):
+    with pytest.raises(TypeError, match=r"teacher must be an nn\.Module, a tensor of logits or Views, got function"):
         distill(network(0), lambda inputs: inputs, blobs)
 
 
@@ -558,7 +557,7 @@ def test_half_precision_sums_do_not_overflow():
 
 @pytest.mark.parametrize("shape", [(599, 3), (601, 3), (600,), (600, 3, 1)])
 def test_logits_of_another_shape_are_refused(blobs, shape):
-    with pytest.raises(ValueError, match=r"teacher's logits must be \(600, classes\), a row an example, got"):
+    with pytest.raises(ValueError, match=r"teacher's logits must be \(600, classes\), one row per example, got"):
         distill(network(0), torch.zeros(shape), blobs, **QUICK)
 
 

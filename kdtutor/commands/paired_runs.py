@@ -14,7 +14,7 @@ from kdtutor._io import versions, write_json
 from kdtutor.data import Dataset, Split, as_input
 from kdtutor.metrics import latency
 from kdtutor.models import count_parameters, mlp
-from kdtutor.results import Table, figures
+from kdtutor.results import Table, held_out_metrics
 from kdtutor.statistics import PairedDifference, paired_difference
 from kdtutor.sweeps import sweep
 from kdtutor.training import predict
@@ -38,7 +38,7 @@ def run(digits: Dataset, teacher: nn.Module, teacher_name: str, options: Namespa
     table = _students(digits, answers, options, range(options.seeds), [temperature], {0.0, alpha})
     if any(row["diverged"] for row in table.rows):
         raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {options.lr:g}")
-    own = figures({"test": answers["test"]}, digits, answers, diverged=False)
+    own = held_out_metrics({"test": answers["test"]}, digits, answers)
     rows, first = {"teacher": [{key: own[column] for key, column in COLUMNS.items()}]}, {"teacher": teacher}
     for name, weight in {"alone": 0.0, "distilled": alpha}.items():
         found = [i for i, row in enumerate(table.rows) if row["alpha"] == weight]
@@ -46,7 +46,7 @@ def run(digits: Dataset, teacher: nn.Module, teacher_name: str, options: Namespa
             {"seed": table.rows[i]["seed"]} | {key: table.rows[i][column] for key, column in COLUMNS.items()}
             for i in found
         ]
-        first[name] = table.students[found[0]]  # the one of seed 0
+        first[name] = table.networks[found[0]]  # the one of seed 0
     pairs = [[row["errors"] for row in rows[name]] for name in ("alone", "distilled")]
     difference = paired_difference(*pairs) if options.seeds > 1 else None
     print(_table(rows, first, digits.test))

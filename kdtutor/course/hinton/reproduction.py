@@ -19,12 +19,11 @@ from kdtutor.course.hinton.choices import CHOICES, CHOOSER, FIGURES, KINDS, chos
 from kdtutor.course.records import Runs, pack
 from kdtutor.course.teachers import load_teacher, wide_teacher
 from kdtutor.data import Dataset, Split, jitter
-from kdtutor.losses import distillation_loss
 from kdtutor.metrics import best_bias, errors, nll, with_bias, wrong
 from kdtutor.models import Ensemble, mlp
 from kdtutor.results import History, Table
 from kdtutor.sweeps import sweep
-from kdtutor.training import distill, fit, predict, train
+from kdtutor.training import distill, predict, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
@@ -179,12 +178,8 @@ class Section:
     def best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
         """A student 2x800 that answers as the mean of several teachers does, on the jittered views that they see."""
         network, views = mlp(784, 800, 800, 10, seed=settings["seed"]), self._views(teachers)
-
-        def loss(logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-            return distillation_loss(logits, views.answers_to(index), labels, temperature=temperature, alpha=1.0)
-
-        options = {"augment": views.jitter, "optimizer": ADAMW} | self._options(**settings)
-        _finished(fit(network, self.data.train, loss, **options))
+        soft = {"temperature": temperature, "alpha": 1.0}
+        _finished(distill(network, views, self.data.train, optimizer=ADAMW, **soft, **self._options(**settings)))
         network.half().float()
         checkpoints.save(network, self._path("best", settings["seed"]), settings, half=True)
         return self._figures(network)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from kdtutor._check import came, shape
-from kdtutor._device import dtype_of, lent, seeded, threads, threads_for
+from kdtutor._device import dtype_of, on_device, seeded, threads, threads_for
 from kdtutor.data import Split, as_input
 from kdtutor.diagnosis.findings import Finding
 
@@ -79,7 +79,7 @@ def ask(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
 def answers(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
     """The model's logits (n, C) in eval mode, at least float32."""
     device = device_of(model)
-    with lent(model, device, training=False), threads(threads_for(model, inputs, 256, device)):
+    with on_device(model, device, training=False), threads(threads_for(model, inputs, 256, device)):
         logits = torch.cat([ask(name, model, part) for part in inputs.split(256)])
     return logits if logits.dtype == torch.float64 else logits.float()
 
