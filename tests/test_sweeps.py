@@ -435,3 +435,30 @@ def test_the_gpu_gives_the_same_students(image_data):
             for ours, theirs in zip(student.parameters(), reference.parameters(), strict=True):
                 assert ours.device.type == "cpu"
                 torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+def test_a_table_gives_students_logits_and_mistakes_by_settings_in_the_order_of_the_seeds(blob_data):
+    factory, teacher = in_double(partial(mlp, 2, 4, 3)), teacher_of(blob_data, 3)
+    for at_once in (1, 4):
+        table = sweep(
+            factory, blob_data, teacher, seeds=[5, 2], alpha=[0, 0.5], epochs=1, at_once=at_once, progress=False
+        )
+        for alpha in (0, 0.5):
+            places = [place for place, row in enumerate(table.rows) if row["alpha"] == alpha]
+            students = table.students(alpha=alpha)
+            assert [id(student) for student in students] == [id(table.networks[place]) for place in places]
+            for split in ("validation", "test"):
+                examples = blob_data.splits()[split]
+                expected = torch.stack([predict(student, examples) for student in students])
+                torch.testing.assert_close(table.logits(split, alpha=alpha), expected)
+                wrong = table.wrong(split, alpha=alpha)
+                assert wrong.dtype == torch.bool
+                assert wrong.shape == (2, len(examples))
+                counts = (10_000 * wrong.double().mean(1)).tolist()
+                assert counts == pytest.approx(table.values(f"{split}_errors", alpha=alpha))
+        with pytest.raises(ValueError, match="settings must say which"):
+            table.wrong("test")
+        with pytest.raises(ValueError, match="settings must be those of some student"):
+            table.students(alpha=0.7)
+        with pytest.raises(ValueError, match="split must be one of validation, test, got 'train'"):
+            table.wrong("train", alpha=0)

@@ -1,5 +1,6 @@
 """The loop: it equals one written by hand, the teacher answers for the very example, and nothing else is changed."""
 
+import inspect
 import math
 from functools import partial
 from itertools import pairwise
@@ -81,6 +82,15 @@ def stopping(model, at):
 # It learns, and says what it measured
 
 
+@pytest.mark.parametrize("function", [train, distill, fit])
+def test_signatures_show_every_keyword(function):
+    """With one default for all three functions."""
+    ours, of_fit = (inspect.signature(function).parameters for function in (function, fit))
+    keywords = {name for name, parameter in of_fit.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    assert all(ours[name].default == of_fit[name].default for name in keywords)
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in ours.values())
+
+
 def test_training_learns(blobs):
     model = network(0)
     assert accuracy(model, blobs) < 0.8
@@ -128,6 +138,12 @@ def test_a_history_prints_as_a_table(blobs):
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
     assert {len(line.split()) for line in lines[1:]} == {5}
     assert repr(History()) == "epoch"
+    unfinished = repr(History(train_loss=[0.5, 0.25], train_errors=[12.0, 7.0], validation_loss=[0.125]))
+    assert [line.split() for line in unfinished.splitlines()[1:]] == [
+        ["1", "0.5000", "12", "0.1250"],
+        ["2", "0.2500", "7"],
+    ]
+    assert len({len(line) for line in repr(History(train_loss=[0.5, 10.25])).splitlines()}) == 1
     assert repr(History(train_loss=[0.5], train_errors=[12.0], interrupted=True)).splitlines()[-1] == "interrupted"
 
 
