@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor.data import Split, as_input
+from kdtutor.fitting import OptimizerFactory, linear_decay
 from kdtutor.losses import kl_by_example
-from kdtutor.training import linear_decay
 
+WEIGHTED = (nn.Linear, nn.Conv2d)
 POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -21,37 +22,63 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backwa
 def stackable(networks: Sequence[nn.Module]) -> bool:
     """Whether a `Stack` computes what these networks compute: they are all the same `nn.Sequential` of layers like
     those of `models.mlp` and `models.cnn`, without dropout, hooks, shared or frozen weights."""
+    architectures = {repr(network) for network in networks}
     dtypes = {weight.dtype for network in networks for weight in network.parameters()}
-    return len({repr(network) for network in networks}) == len(dtypes) == 1 and all(map(_plain, networks))
-
-
-def _plain(network: nn.Module) -> bool:
-    layers = list(network.children())
-    kinds = [type(layer) for layer in layers]
-    if type(network) is not nn.Sequential or kinds.count(nn.Flatten) != 1:
+    if len(architectures) != 1 or len(dtypes) != 1:
         return False
+    return all(_is_plain_chain(network) and _is_plainly_trained(network) for network in networks)
+
+
+def _is_plain_chain(network: nn.Module) -> bool:
+    """Whether it is a Sequential: convolutions, one Flatten, linear layers, and between them what acts on each number
+    by itself or pools."""
+    if type(network) is not nn.Sequential:
+        return False
+    layers = list(network)
+    kinds = [type(layer) for layer in layers]
+    if kinds.count(nn.Flatten) != 1:
+        return False
+    if kinds[0] not in (nn.Flatten, nn.Conv2d):
+        return False  # its inputs might have any shape
+    if nn.Linear in kinds[: kinds.index(nn.Flatten)]:
+        return False
+    return all(_is_known(layer) for layer in layers)
+
+
+def _is_known(layer: nn.Module) -> bool:
+    """Whether `Stack` has this layer with these options."""
+    kind = type(layer)  # a subclass may compute anything
+    if isinstance(layer, nn.Conv2d):
+        return kind is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
+    if isinstance(layer, nn.Flatten):
+        return kind is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1)
+    if isinstance(layer, nn.MaxPool2d):
+        return kind is nn.MaxPool2d and not layer.return_indices
+    if isinstance(layer, nn.Dropout):
+        return kind is nn.Dropout and layer.p == 0
+    return kind is nn.Linear or kind in POINTWISE
+
+
+def _is_plainly_trained(network: nn.Module) -> bool:
+    """Whether each layer has a weight and a bias of its own, all of them trained, and nothing listens in."""
     weights = dict(network.named_parameters(remove_duplicate=False))
-    weighted = [name for name, layer in network.named_children() if type(layer) in (nn.Linear, nn.Conv2d)]
-    return (
-        kinds[0] in (nn.Flatten, nn.Conv2d)
-        and nn.Linear not in kinds[: kinds.index(nn.Flatten)]
-        and all(map(_known, layers))
-        and [*weights] == [f"{name}.{part}" for name in weighted for part in ("weight", "bias")]
-        and len({*map(id, weights.values())}) == len(weights) > 0
-        and all(weight.requires_grad and not weight._backward_hooks for weight in weights.values())
-        and not any(getattr(module, hooks) for module in network.modules() for hooks in HOOKS)
-    )
+    expected = []
+    for name, layer in network.named_children():
+        if type(layer) in WEIGHTED:
+            expected += [f"{name}.weight", f"{name}.bias"]
+    if not weights or list(weights) != expected:
+        return False
+    if len({id(weight) for weight in weights.values()}) < len(weights):
+        return False  # some are shared
+
+    for weight in weights.values():
+        if not weight.requires_grad or weight._backward_hooks:
+            return False
+    return not any(_has_hooks(module) for module in network.modules())
 
 
-def _known(layer: nn.Module) -> bool:
-    match type(layer):
-        case nn.Conv2d:
-            return layer.groups == 1 and layer.padding_mode == "zeros"
-        case nn.Flatten:
-            return (layer.start_dim, layer.end_dim) == (1, -1)
-        case nn.MaxPool2d:
-            return not layer.return_indices
-    return type(layer) is nn.Linear or (type(layer) in POINTWISE and not getattr(layer, "p", 0))
+def _has_hooks(module: nn.Module) -> bool:
+    return any(getattr(module, hooks) for hooks in HOOKS)
 
 
 class Stack:
@@ -61,38 +88,58 @@ class Stack:
     each number by itself (Adam and SGD do).
     """
 
-    def __init__(self, networks: Sequence[nn.Sequential], device: torch.device | None = None) -> None:
-        self.layers, self.networks = dict(networks[0].named_children()), networks
+    def __init__(self, networks: Sequence[nn.Module], device: torch.device | None = None) -> None:
+        self.networks = networks
+        self.layers = dict(networks[0].named_children())
         stacked, _ = torch.func.stack_module_state(list(networks))
         self.weights = {name: weight.detach().to(device).requires_grad_() for name, weight in stacked.items()}
 
+    @property
+    def a_weight(self) -> Tensor:
+        """One of the weights: all have its dtype and device."""
+        return next(iter(self.weights.values()))
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Inputs (B, S, ...) to logits (K, C, B). Network k belongs to group k // M."""
-        networks, x = len(self.networks), inputs  # x is (B, G, ...) up to Flatten, then (G, features, B); G = S, then K
+        # x is (B, G, ...) up to Flatten, then (G, features, B). G is S up to the first layer with weights, then K.
+        x = inputs
         for name, layer in self.layers.items():
-            weight, bias = self.weights.get(f"{name}.weight"), self.weights.get(f"{name}.bias")
-            match layer:
-                case nn.Flatten():
-                    x = x.flatten(2).permute(1, 2, 0)
-                case nn.Linear():
-                    rows = weight.view(len(x), -1, weight.shape[-1])  # (G, K / G * out, in)
-                    x = torch.baddbmm(bias.view(len(x), -1, 1), rows, x).view(networks, -1, x.shape[-1])
-                case nn.Conv2d():
-                    geometry = layer.stride, layer.padding, layer.dilation, x.shape[1]  # G is the number of groups
-                    x = F.conv2d(x.flatten(1, 2), weight.flatten(0, 1), bias.flatten(), *geometry)
-                    x = x.unflatten(1, (networks, -1))
-                case nn.MaxPool2d():
-                    x = layer(x.flatten(1, 2)).unflatten(1, (x.shape[1], -1))
-                case _:
-                    x = layer(x)
+            if isinstance(layer, nn.Flatten):
+                x = x.flatten(2).permute(1, 2, 0)
+            elif isinstance(layer, nn.Linear):
+                x = self._linear(name, x)
+            elif isinstance(layer, nn.Conv2d):
+                x = self._convolution(name, layer, x)
+            elif isinstance(layer, nn.MaxPool2d):
+                x = layer(x.flatten(1, 2)).unflatten(1, (x.shape[1], -1))
+            else:
+                x = layer(x)
         return x
+
+    def _linear(self, name: str, x: Tensor) -> Tensor:
+        """(G, in, B) -> (K, out, B), in one product per group for all its networks."""
+        groups = len(x)
+        weight = self.weights[f"{name}.weight"]
+        rows = weight.view(groups, -1, weight.shape[-1])  # (G, K / G * out, in)
+        bias = self.weights[f"{name}.bias"].view(groups, -1, 1)
+        return torch.baddbmm(bias, rows, x).view(len(self.networks), -1, x.shape[-1])
+
+    def _convolution(self, name: str, layer: nn.Conv2d, x: Tensor) -> Tensor:
+        """(B, G, channels, H, W) -> (B, K, channels, H, W), as one convolution in G groups."""
+        weight = self.weights[f"{name}.weight"].flatten(0, 1)
+        bias = self.weights[f"{name}.bias"].flatten()
+        channels = x.flatten(1, 2)
+        y = F.conv2d(channels, weight, bias, layer.stride, layer.padding, layer.dilation, groups=x.shape[1])
+        return y.unflatten(1, (len(self.networks), -1))
 
     @torch.no_grad()
     def predict(self, split: Split, batch_size: int = 256) -> Tensor:
         """Logits (K, N, C) on the CPU, all networks on the same examples."""
-        weight = next(iter(self.weights.values()))
-        inputs = (as_input(part.to(weight.device), weight.dtype) for part in split.inputs.split(batch_size))
-        return torch.cat([self(part[:, None]).cpu() for part in inputs], dim=2).transpose(1, 2).contiguous()
+        logits = []
+        for part in split.inputs.split(batch_size):
+            inputs = as_input(part.to(self.a_weight.device), self.a_weight.dtype)
+            logits.append(self(inputs[:, None]).cpu())
+        return torch.cat(logits, dim=2).transpose(1, 2).contiguous()
 
     @torch.no_grad()
     def write_back(self) -> None:
@@ -112,40 +159,46 @@ def distill_stack(
     lr: float,
     epochs: int,
     batch_size: int,
-    optimizer: Callable[..., torch.optim.Optimizer],
+    optimizer: OptimizerFactory,
     after_epoch: Callable[[], object],
 ) -> list[bool]:
     """`training.distill` of all K networks in one computation; says of each whether its loss stayed finite.
 
     Args:
-        teacher_logits: (N, C), a row a row of the split.
+        teacher_logits: (N, C), one row per example of the split.
         seeds: of the S groups' orders of examples.
         temperature, alpha: of the K networks.
         optimizer: called as optimizer(tensors, lr=lr).
     """
-    weight = next(iter(stack.weights.values()))
-    dtype, device = weight.dtype, weight.device
-    wide = torch.promote_types(dtype, torch.float32)
-    images, labels, targets = split.inputs.to(device), split.labels.to(device), teacher_logits.to(device, wide)
-    t, a = (torch.tensor(values, device=device, dtype=wide) for values in (temperature, alpha))  # (K,) each
-    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    dtype = stack.a_weight.dtype
+    device = stack.a_weight.device
+    loss_dtype = torch.promote_types(dtype, torch.float32)
+    images = split.inputs.to(device)
+    labels = split.labels.to(device)
+    targets = teacher_logits.to(device, loss_dtype)
+    t = torch.tensor(temperature, device=device, dtype=loss_dtype)  # (K,)
+    a = torch.tensor(alpha, device=device, dtype=loss_dtype)  # (K,)
     group = torch.arange(len(seeds), device=device).repeat_interleave(len(t) // len(seeds))  # (K,)
-    optimizer = optimizer(stack.weights.values(), lr=lr)
-    schedule = linear_decay(optimizer, epochs)
+    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    opt = optimizer(stack.weights.values(), lr=lr)
+    schedule = linear_decay(opt, epochs)
     finite = torch.ones_like(group, dtype=torch.bool)
     for _ in range(epochs):
         orders = [torch.randperm(len(split), generator=generator) for generator in generators]
         total = torch.zeros_like(t)
         for index in torch.stack(orders, dim=1).to(device).split(batch_size):  # (B, S)
             inputs = as_input(images.index_select(0, index.flatten()), dtype).unflatten(0, index.shape)
-            logits = stack(inputs).to(wide)  # (K, C, B)
-            answers = targets[index].permute(1, 2, 0)[group]  # (B, S, C) -> (K, C, B)
-            soft = kl_by_example(logits, answers, t[:, None, None]).mean(1)
+            logits = stack(inputs).to(loss_dtype)  # (K, C, B)
+            batch_targets = targets[index].permute(1, 2, 0)[group]  # (B, S, C) -> (K, C, B)
+
+            soft = kl_by_example(logits, batch_targets, t[:, None, None]).mean(1)
             hard = F.cross_entropy(logits, labels[index].T[group], reduction="none").mean(1)
             losses = a * t**2 * soft + (1 - a) * hard  # (K,): no network's loss holds another's weights
-            optimizer.zero_grad()
+
+            opt.zero_grad()
             losses.sum().backward()
-            optimizer.step()
+            opt.step()
             total += losses.detach()
         finite &= total.isfinite()
         schedule.step()

@@ -47,17 +47,18 @@ def check_pair(student_logits: Tensor, teacher_logits: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, logits: Tensor) -> None:
-    """Labels are int64 class indices, one a row of logits. The range is read on the CPU only: on a GPU it would
+    """Labels are int64 class indices, one per row of logits. The range is read on the CPU only: on a GPU it would
     make the host wait in each step."""
     if not isinstance(labels, Tensor) or labels.dtype.is_floating_point or labels.dtype.is_complex:
         raise TypeError(f"labels must be a tensor of class indices (int64), got {came(labels)}")
     if labels.shape != logits.shape[:-1]:
-        raise ValueError(f"labels must have shape {shape(logits[..., 0])}, one a row of logits, got {shape(labels)}")
+        raise ValueError(f"labels must have shape {shape(logits[..., 0])}, one per row of logits, got {shape(labels)}")
     if labels.device.type == "cpu":
-        low, high = (int(value) for value in labels.aminmax())
-        if low < 0 or high >= logits.shape[-1]:
-            bad = low if low < 0 else high
-            raise ValueError(f"labels must lie in 0..{logits.shape[-1] - 1} for {logits.shape[-1]} classes, got {bad}")
+        classes = logits.shape[-1]
+        low, high = labels.aminmax()
+        for extreme in (int(low), int(high)):
+            if not 0 <= extreme < classes:
+                raise ValueError(f"labels must lie in 0..{classes - 1} for {classes} classes, got {extreme}")
 
 
 def shape(tensor: Tensor) -> tuple[int, ...]:
@@ -66,4 +67,6 @@ def shape(tensor: Tensor) -> tuple[int, ...]:
 
 def came(value: object) -> str:
     """What came where a tensor was wanted: its dtype, or the name of its type."""
-    return f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    if isinstance(value, Tensor):
+        return f"dtype {value.dtype}"
+    return type(value).__name__

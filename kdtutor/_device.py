@@ -18,9 +18,14 @@ SMALL = 30_000_000
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device that was named, else the GPU if there is one, else the CPU."""
+    """The device that was named, else the GPU if there is one, else the CPU.
+
+    Raises ValueError for a name that torch doesn't know, and for a GPU where torch finds none.
+    """
+    if device is None or device == "":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device must be one that torch knows, such as cpu or cuda, got {device!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -30,14 +35,16 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 def dtype_of(model: nn.Module) -> torch.dtype:
     """The precision of the model's parameters; float32 if it has none."""
-    return next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    first = next(model.parameters(), None)
+    return torch.float32 if first is None else first.dtype
 
 
 @contextmanager
-def lent(model: nn.Module, device: torch.device, training: bool) -> Iterator[None]:
-    """The model on `device`, in train or eval mode; handed back where and as it was, module by module."""
+def on_device(model: nn.Module, device: torch.device, training: bool) -> Iterator[None]:
+    """The model on `device`, in train or eval mode; afterwards where and as it was, module by module."""
     modes = {module: module.training for module in model.modules()}
-    home = next((parameter.device for parameter in model.parameters()), device)
+    first = next(model.parameters(), None)
+    home = device if first is None else first.device
     try:
         model.to(device).train(training)
         yield
@@ -58,27 +65,31 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def small(model: nn.Module, inputs: Tensor, batch_size: int, copies: int = 1) -> bool:
+def is_small_work(model: nn.Module, inputs: Tensor, batch_size: int, copies: int = 1) -> bool:
     """Whether a batch of `inputs` (N, ...) is known to be little work for the model, or for so many copies of it.
 
-    The work is known of networks that use each weight once an example: their matrices belong to linear layers, of
+    The work is known of networks that use each weight once per example: their matrices belong to linear layers, of
     which the first takes the example as a whole. It is counted, not timed, so that a run can be repeated to the last
     bit.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not layers or layers[0].in_features != math.prod(inputs.shape[1:]):
         return False
-    if sum(parameter.dim() > 1 for parameter in model.parameters()) != len(layers):
+
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    if len(matrices) != len(layers):
         return False
+
     weights = sum(layer.in_features * layer.out_features for layer in layers)
-    return copies * min(batch_size, len(inputs)) * weights <= SMALL
+    return copies * weights * min(batch_size, len(inputs)) <= SMALL
 
 
 def threads_for(model: nn.Module, inputs: Tensor | None, batch_size: int, device: torch.device, copies: int = 1) -> int:
-    """How many threads serve the model over `inputs`: one for `small` work on a CPU, else all that the process has.
+    """How many threads serve the model over `inputs`: one for small work on a CPU, else all that the process has.
     Of inputs that are None nothing is known."""
-    known_small = inputs is not None and device.type == "cpu" and small(model, inputs, batch_size, copies)
-    return 1 if known_small else torch.get_num_threads()
+    if inputs is not None and device.type == "cpu" and is_small_work(model, inputs, batch_size, copies):
+        return 1
+    return torch.get_num_threads()
 
 
 @contextmanager
@@ -89,7 +100,8 @@ def seeded(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
         yield
         return
     check_seed(seed)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(int(seed))
         if device.type == "cuda":
             with torch.cuda.device(device):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and records: measured figures in JSON, with what they depend on."""
+"""Files that are whole or absent, and records: what was measured, in JSON, with what it depends on."""
 
 import contextlib
 import json
@@ -13,7 +13,8 @@ import torch
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write under another name in the same folder, made if need be, then move. Raises OSError that names the file."""
+    """Write under another name in the same folder (made if there is none), then move. Raises OSError that names the
+    file."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,23 +28,31 @@ def write(path: Path, content: bytes) -> None:
 
 
 def versions() -> dict[str, str | int]:
-    """What a figure depends on besides the seed."""
+    """What a measured number depends on besides the seed."""
     return {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
 
 
 def machine() -> dict[str, str | int | None]:
     """What a time depends on."""
-    info = Path("/proc/cpuinfo")
-    name = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
     return {
         "date": date.today().isoformat(),
         "system": platform.platform(terse=True),
-        "processor": name[1] if name else platform.processor(),
+        "processor": _processor(),
         "cores": os.cpu_count(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-    } | versions()
+        **versions(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        name = re.search(r"model name\s*:\s*(.+)", info.read_text())
+        if name:
+            return name[1]
+    return platform.processor()
 
 
 def write_json(record: dict[str, Any], path: Path) -> None:
-    """Write a record; makes the folder if need be."""
+    """Write a record; makes the folder if there is none. Raises OSError that names the file."""
     write(path, f"{json.dumps(record, indent=2)}\n".encode())

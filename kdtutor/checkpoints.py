@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
-from torch import nn
+from torch import Tensor, nn
 
 from kdtutor._io import write
 
@@ -15,15 +15,14 @@ def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = Non
     """Write the model's weights to `path` with a JSON `record` beside them in the same file.
 
     `half` stores floating-point weights in 16 bits. The file is whole or absent. Raises OSError where it can't be
-    written.
+    written, and ValueError for weights too large for 16 bits.
     """
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-    if half:
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point():
-                tensors[name] = tensor.half()
-                if tensor.isfinite().all() and not tensors[name].isfinite().all():
-                    raise ValueError(f"half needs weights within ±65504, got larger ones in {name!r}")
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().clone().contiguous()
+        if half and tensor.is_floating_point():
+            tensor = _halved(name, tensor)
+        tensors[name] = tensor
     write(Path(path), serialize(tensors, metadata={"record": json.dumps(record or {})}))
 
 
@@ -42,13 +41,27 @@ def load(model: nn.Module, path: str | Path) -> dict[str, Any]:
             record = json.loads((file.metadata() or {}).get("record", "{}"))
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"path must name a whole safetensors file, got {path}, which is damaged ({error})") from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if wanted != found:
-        name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))
-        raise ValueError(
-            f"model must have the architecture that was saved in {path.name}; they differ at {name!r}: "
-            f"the model has {wanted.get(name, 'no such weight')}, the file {found.get(name, 'no such weight')}"
-        )
+
+    shapes_in_model = _shapes(model.state_dict())
+    shapes_in_file = _shapes(tensors)
+    for name in [*shapes_in_model, *shapes_in_file]:
+        in_model = shapes_in_model.get(name, "no such weight")
+        in_file = shapes_in_file.get(name, "no such weight")
+        if in_model != in_file:
+            raise ValueError(
+                f"model must have the architecture that was saved in {path.name}; they differ at {name!r}: "
+                f"the model has {in_model}, the file {in_file}"
+            )
     model.load_state_dict(tensors)
     return record
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    if tensor.isfinite().all() and not half.isfinite().all():
+        raise ValueError(f"half needs weights within ±65504, got larger ones in {name!r}")
+    return half
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, object]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

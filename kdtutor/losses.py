@@ -62,7 +62,10 @@ def _log_soften(student_logits: Tensor, target: Tensor, temperature: float | Ten
 
 
 def _rows(logits: Tensor) -> Tensor:
-    return logits if logits.dim() == 2 else logits.reshape(-1, logits.shape[-1])  # (..., C) -> (N, C)
+    """(..., C) -> (N, C)."""
+    if logits.dim() == 2:
+        return logits
+    return logits.reshape(-1, logits.shape[-1])
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -106,12 +109,16 @@ def distillation_loss(
         check_labels(labels, student_logits)
     elif alpha < 1:
         raise ValueError(f"labels must be given unless alpha is 1, got None with alpha {alpha!r}")
-    soft = hard = 0
-    if alpha > 0:
-        soft = kl_by_example(_rows(student_logits), _rows(teacher_logits.detach()), temperature).mean()
-    if alpha < 1:
-        hard = _cross_entropy(student_logits, labels)
-    return alpha * temperature**2 * soft + (1 - alpha) * hard
+
+    def soft_loss() -> Tensor:
+        return kl_by_example(_rows(student_logits), _rows(teacher_logits.detach()), temperature).mean()
+
+    # a term of weight 0 isn't computed: it may be infinite
+    if labels is None or alpha == 1:
+        return temperature**2 * soft_loss()
+    if alpha == 0:
+        return _cross_entropy(student_logits, labels)
+    return alpha * temperature**2 * soft_loss() + (1 - alpha) * _cross_entropy(student_logits, labels)
 
 
 class DistillationLoss(nn.Module):
@@ -121,7 +128,8 @@ class DistillationLoss(nn.Module):
         super().__init__()
         check_positive("temperature", temperature)
         check_fraction("alpha", alpha)
-        self.temperature, self.alpha = temperature, alpha
+        self.temperature = temperature
+        self.alpha = alpha
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None = None) -> Tensor:
         return distillation_loss(student_logits, teacher_logits, labels, temperature=self.temperature, alpha=self.alpha)

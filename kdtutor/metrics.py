@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor._check import check_count, check_labels, check_logits, check_pair, shape
-from kdtutor._device import lent
+from kdtutor._device import on_device
 
 
 def errors(logits: Tensor, labels: Tensor) -> float:
@@ -25,7 +25,7 @@ def wrong(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def nll(logits: Tensor, labels: Tensor) -> float:
-    """Negative log-likelihood of the labels at T = 1, in nats an example. logits (N, C), labels (N,)."""
+    """Negative log-likelihood of the labels at T = 1, in nats per example. logits (N, C), labels (N,)."""
     _check(logits, labels)
     return F.cross_entropy(logits.double(), labels.long()).item()
 
@@ -77,7 +77,8 @@ def best_bias(logits: Tensor, labels: Tensor, classes: Sequence[int], biases: Te
     the middle one. logits (N, C), labels (N,). Source: Hinton et al. 2015, section 3, for a class missing in training.
     """
     curve = torch.tensor([errors(with_bias(logits, classes, bias), labels) for bias in biases.tolist()])
-    return biases[curve == curve.min()].median().item()
+    fewest = biases[curve == curve.min()]
+    return fewest.median().item()
 
 
 def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
@@ -86,15 +87,16 @@ def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
     The model is handed back in the mode it came in. Times vary between machines: compare only within one run.
     """
     check_count("repeats", repeats)
+    warm_up = 3
     seconds = []
-    with lent(model, inputs.device, training=False), torch.inference_mode():
-        for _ in range(3 + repeats):
+    with on_device(model, inputs.device, training=False), torch.inference_mode():
+        for _ in range(warm_up + repeats):
             start = time.perf_counter()
             model(inputs)
             if inputs.is_cuda:
                 torch.cuda.synchronize(inputs.device)
             seconds.append(time.perf_counter() - start)
-    return median(seconds[3:])
+    return median(seconds[warm_up:])
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:

@@ -17,18 +17,24 @@ def mlp(*sizes: int, dropout: float = 0.0, seed: int | None = None) -> nn.Sequen
         sizes: inputs, hidden units of each layer, classes.
         dropout: the probability that a hidden unit is dropped in training.
         seed: of the initial weights; the global random state stays as it was. None draws from the global state.
+
+    Raises ValueError for sizes that aren't whole numbers >= 1, fewer than two of them, or a dropout outside 0..1.
     """
     if len(sizes) < 2:
         raise ValueError(f"sizes must hold at least inputs and classes, got {sizes}")
     for size in sizes:
         check_count("each of sizes", size)
     check_fraction("dropout", dropout)
+
+    *widths, classes = sizes  # inputs and hidden units
     with seeded(seed):
         layers: list[nn.Module] = [nn.Flatten()]
-        for inputs, outputs in pairwise(sizes[:-1]):
+        for inputs, outputs in pairwise(widths):
             layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-            layers += [nn.Dropout(dropout)] if dropout else []
-        return nn.Sequential(*layers, nn.Linear(*sizes[-2:]))
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        layers.append(nn.Linear(widths[-1], classes))
+        return nn.Sequential(*layers)
 
 
 def cnn(
@@ -37,11 +43,12 @@ def cnn(
     """A small convolutional network for 28x28 images: (B, 1, 28, 28) -> (B, classes) logits.
 
     Two blocks of 3x3 convolution, ReLU and 2x2 max pooling (`channels`, then twice as many), and a hidden layer.
-    dropout and seed as in `mlp`; dropout acts before each of the two linear layers.
+    dropout and seed as in `mlp`; dropout acts before each of the two linear layers. Raises ValueError as `mlp`.
     """
     for name, value in {"channels": channels, "hidden": hidden, "classes": classes}.items():
         check_count(name, value)
     check_fraction("dropout", dropout)
+
     with seeded(seed):
         return nn.Sequential(
             nn.Conv2d(1, channels, 3, padding=1),
@@ -73,7 +80,8 @@ class Ensemble(nn.Module):
             raise ValueError("members must be at least one network, got none")
         if average not in ("logits", "probabilities"):
             raise ValueError(f"average must be 'logits' or 'probabilities', got {average!r}")
-        self.members, self.average = nn.ModuleList(members), average
+        self.members = nn.ModuleList(members)
+        self.average = average
 
     def forward(self, inputs: Tensor) -> Tensor:
         logits = torch.stack([member(inputs) for member in self.members])  # (members, B, C)

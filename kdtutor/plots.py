@@ -2,6 +2,7 @@
 `course.mplstyle`: `plt.style.use("kdtutor.course")`. Nothing is computed here that a text would quote.
 """
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -11,17 +12,16 @@ from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from kdtutor._check import shape
-from kdtutor.results import Table
+from kdtutor.results import History, Table
 from kdtutor.statistics import PairedDifference
-from kdtutor.training import History
 
 CLASSES = tuple("0123456789")
 
 
 def digits(images: Tensor, titles: Sequence[str] | None = None, columns: int = 10, title: str = "") -> list[Axes]:
     """Images (N, 1, H, W) in rows of `columns`, ink black on white, with a short title over each."""
-    rows = -(-len(images) // columns)
-    height = 0.72 * rows + (0.24 * rows if titles else 0) + (0.3 if title else 0)
+    rows = math.ceil(len(images) / columns)
+    height = (0.96 if titles else 0.72) * rows + (0.3 if title else 0)
     figure, grid = plt.subplots(rows, columns, figsize=(0.72 * columns, height), squeeze=False)
     axes = list(grid.flat)
     for ax in axes:
@@ -38,12 +38,11 @@ def digits(images: Tensor, titles: Sequence[str] | None = None, columns: int = 1
 def targets(
     images: Tensor, rows: Sequence[dict[str, Tensor]], title: str = "", log: bool = True, titles: Sequence[str] = ()
 ) -> list[Axes]:
-    """A titled image (1, H, W) a column; below it, for each named set of targets (10,), bars of its probabilities."""
+    """In each column an image (1, H, W) with its title; below it, for each named set of targets (10,), bars of its
+    probabilities."""
     names = list(rows[0])
-    count = len(images)
-    figure, grid = plt.subplots(
-        1 + len(names), count, figsize=(1.2 * count + 0.4, 1.1 + 1.15 * len(names)), squeeze=False, sharey="row"
-    )
+    size = 1.2 * len(images) + 0.4, 1.1 + 1.15 * len(names)
+    figure, grid = plt.subplots(1 + len(names), len(images), figsize=size, squeeze=False, sharey="row")
     for column, (image, row) in enumerate(zip(images, rows, strict=True)):
         grid[0, column].imshow(image.squeeze(0).numpy(), cmap="gray_r")
         grid[0, column].axis("off")
@@ -104,7 +103,7 @@ def bars(
     xlabel: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Bars side by side: one group of bars a name on the x axis, one bar a key of `groups`, hatched to differ."""
+    """Bars side by side: one group of bars per name on the x axis, one bar per key of `groups`, hatched to differ."""
     ax = ax or plt.subplots()[1]
     width = 0.8 / len(groups)
     for i, (label, values) in enumerate(groups.items()):
@@ -133,14 +132,13 @@ def heatmap(
     ax: Axes | None = None,
 ) -> Axes:
     """A table (R, C) as colours, palest at `vmin`, darkest at `vmax`, and as numbers (`form`); NaN stays blank."""
-    if values.dim() != 2 or shape(values) != (len(rows), len(columns)):
+    if shape(values) != (len(rows), len(columns)):
         raise ValueError(f"values must be ({len(rows)} rows, {len(columns)} columns), got {shape(values)}")
     ax = ax or plt.subplots(figsize=(5.6, 0.9 + 0.36 * len(rows)))[1]
     image = ax.imshow(values.double().numpy(), aspect="auto", vmin=vmin, vmax=vmax)
-    for i in range(len(rows)):
-        for j in range(len(columns)):
-            value = float(values[i, j])
-            if value == value:
+    for i, row in enumerate(values.tolist()):
+        for j, value in enumerate(row):
+            if not math.isnan(value):
                 color = "white" if image.norm(value) > 0.6 else "black"
                 ax.text(j, i, form.format(value), ha="center", va="center", fontsize=8, color=color)
     ax.set_xticks(range(len(columns)), columns)
@@ -153,7 +151,7 @@ def heatmap(
 def sweep(
     table: Table,
     title: str,
-    figure: str = "validation_errors",
+    metric: str = "validation_errors",
     *,
     rows: str = "alpha",
     columns: str = "temperature",
@@ -163,15 +161,17 @@ def sweep(
     ax: Axes | None = None,
     **settings: float,
 ) -> Axes:
-    """Means over seeds of a figure as colours and numbers, by the values of two settings of a sweep; `settings` fix
+    """Means over seeds of a metric as colours and numbers, by the values of two settings of a sweep; `settings` fix
     the others. A cell stays blank where a student diverged."""
-    labels = {"rows": [f"{value:g}" for value in table.axis(rows)], "columns": [f"{v:g}" for v in table.axis(columns)]}
-    look = {"form": form, "vmin": vmin, "vmax": vmax, "ax": ax}
-    return heatmap(table.means(figure, rows, columns, **settings), columns, rows, title, **look, **labels)
+    return heatmap(
+        table.means(metric, rows, columns, **settings), columns, rows, title,
+        rows=[f"{value:g}" for value in table.axis(rows)], columns=[f"{value:g}" for value in table.axis(columns)],
+        form=form, vmin=vmin, vmax=vmax, ax=ax,
+    )  # fmt: skip
 
 
 def curves(histories: dict[str, History], title: str, *, ax: Axes | None = None) -> Axes:
-    """Validation errors per 10,000 after each epoch, one curve a run."""
+    """Validation errors per 10,000 after each epoch, one curve per history."""
     ax = ax or plt.subplots()[1]
     for i, (name, history) in enumerate(histories.items()):
         epochs = range(1, 1 + len(history.validation_errors))
@@ -235,11 +235,11 @@ def spread(
     log: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Named curves of means over seeds; the band spans all seeds. groups: for each x the figures of all seeds."""
+    """Named curves of means over seeds; the band spans all seeds. groups: for each x the values of all seeds."""
     means = {name: [fmean(seeds) for seeds in values] for name, values in groups.items()}
     ax = lines(x, means, xlabel, ylabel, title, log=log, marker="o" if len(x) < 20 else None, ax=ax)
     for line, values in zip(ax.lines[-len(groups) :], groups.values(), strict=True):
-        low, high = [min(seeds) for seeds in values], [max(seeds) for seeds in values]
+        low, high = list(map(min, values)), list(map(max, values))
         ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     if "y" in log:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

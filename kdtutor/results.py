@@ -1,4 +1,4 @@
-"""What training returns: the `History` of one run, and the `Table` of a sweep with one row per student."""
+"""What training returns: the `History` of one model, and the `Table` of a sweep with one row per student."""
 
 import csv
 import io
@@ -14,18 +14,25 @@ from torch import Tensor, nn
 
 from kdtutor import metrics
 from kdtutor._io import write
+from kdtutor._text import text_table
 from kdtutor.data import Dataset
 from kdtutor.statistics import PairedDifference, paired_difference
 
+__all__ = ["History", "Table", "held_out_metrics", "text_table"]
+
 SETTINGS = ("temperature", "alpha", "lr")
+
+Row = dict[str, Any]
 
 
 @dataclass
 class History:
-    """What a run measured, one entry an epoch. Losses in nats an example, errors per 10,000 examples.
+    """What was measured while a model was trained, one entry per epoch. Losses in nats per example, errors per 10,000
+    examples.
 
     `train_loss` (the loss that was minimised) and `train_errors` are means over the epoch, while the weights move.
-    `validation_loss` is cross-entropy on the labels at T = 1, so that runs with different losses can be compared.
+    `validation_loss` is cross-entropy on the labels at T = 1, so that models with different losses can be compared.
+    `seconds` is the time of the whole call.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -35,53 +42,80 @@ class History:
     seconds: float = 0.0
     interrupted: bool = False
 
+    def measured(self) -> dict[str, list[float]]:
+        """The lists that hold something, by name."""
+        lists = {
+            "train_loss": self.train_loss,
+            "train_errors": self.train_errors,
+            "validation_loss": self.validation_loss,
+            "validation_errors": self.validation_errors,
+        }
+        return {name: values for name, values in lists.items() if values}
+
     def __repr__(self) -> str:
-        columns = {name: values for name, values in vars(self).items() if isinstance(values, list) and values}
-        lines = ["epoch" + "".join(f"{name.replace('_', ' '):>20}" for name in columns)]
+        columns = self.measured()
+        rows = []
         for epoch in range(len(self.train_loss)):
-            row = {name: values[epoch] for name, values in columns.items() if epoch < len(values)}
-            cells = (f"{value:20.0f}" if "errors" in name else f"{value:20.4f}" for name, value in row.items())
-            lines.append(f"{epoch + 1:5}" + "".join(cells))
-        return "\n".join(lines + ["interrupted"] * self.interrupted)
+            cells = [str(epoch + 1)]
+            for name, values in columns.items():
+                digits = 0 if name.endswith("errors") else 4
+                # after Ctrl-C the last epoch may lack its validation
+                cells.append(f"{values[epoch]:.{digits}f}" if epoch < len(values) else "")
+            rows.append(cells)
+        heads = ["epoch", *(name.replace("_", " ") for name in columns)]
+        return _with_note(text_table(heads, rows, left=0), self.interrupted)
 
 
 @dataclass(repr=False)
 class Table:
-    """The students of a `sweep`; `students[i]` is the trained network of `rows[i]`.
+    """The students of a `sweep`: `networks[i]` is the trained student of `rows[i]`.
 
     A row: seed, temperature (None at alpha = 0, where it plays no part), alpha, lr, diverged; and for "validation" and
     "test" validation_errors (per 10,000), validation_nll (nats), validation_calibration_error and, if the teacher's
-    answers are known, validation_agreement. The figures of a student that diverged are NaN.
+    logits are known, validation_agreement. The metrics of a student that diverged are NaN.
 
-    Printed, it shows the validation figures: choose by them, then ask for the test figures of what was chosen.
+    The methods take a `metric`, the name of a column, and settings (temperature, alpha, lr), as many as it takes to
+    leave one student per seed, and give what they give in the order of the seeds.
+
+    Printed, it shows the validation metrics: choose by them, then ask for the test metrics of what was chosen.
+
+    Attributes:
+        held_out_logits: of each row's student, (N, C) for "validation" and for "test".
+        labels: of these splits, (N,).
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    students: list[nn.Module] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    networks: list[nn.Module] = field(default_factory=list)
+    held_out_logits: list[dict[str, Tensor]] = field(default_factory=list)
+    labels: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     interrupted: bool = False
 
-    def values(self, figure: str, **settings: float) -> list[float]:
-        """One figure a seed, seeds in order, of the students with these settings: values("test_errors", alpha=0).
+    def values(self, metric: str, **settings: float) -> list[float]:
+        """One number per seed: values("test_errors", alpha=0).
 
-        Raises ValueError where there is no such figure or student, or the settings leave several students a seed.
+        Raises ValueError where there is no such metric or student, or the settings leave several students per seed.
         """
-        if not self.rows or {figure, *settings} - {*self.rows[0]}:
-            columns = ", ".join(self.rows[0]) if self.rows else "none, for no student is finished"
-            raise ValueError(
-                f"figure and settings must be columns of the table ({columns}), got {figure!r}, {settings}"
-            )
-        rows = [row for row in self.rows if all(_has(row, *setting) for setting in settings.items())]
-        if not rows:
-            raise ValueError(f"settings must be those of some student in the table, got {settings}")
-        for name in SETTINGS:
-            if len(found := {row[name] for row in rows}) > 1:
-                raise ValueError(f"settings must say which {name} is meant, one of {sorted(found, key=str)}")
-        return [row[figure] for row in rows]
+        return [self.rows[place][metric] for place in self._places(metric, settings)]
 
-    def compare(self, figure: str, a: Mapping[str, float], b: Mapping[str, float]) -> PairedDifference:
+    def students(self, **settings: float) -> list[nn.Module]:
+        """The trained networks, one per seed: students(alpha=0). Raises ValueError as `values`."""
+        return [self.networks[place] for place in self._places("seed", settings)]
+
+    def logits(self, split: str = "test", **settings: float) -> Tensor:
+        """The students' logits on "validation" or "test": (seeds, N, C). Raises ValueError as `values`."""
+        if split not in self.labels:
+            raise ValueError(f"split must be one of {', '.join(self.labels) or 'none'}, got {split!r}")
+        return torch.stack([self.held_out_logits[place][split] for place in self._places("seed", settings)])
+
+    def wrong(self, split: str = "test", **settings: float) -> Tensor:
+        """Which examples of "validation" or "test" each student gets wrong: (seeds, N) bool, as
+        `statistics.paired_errors` takes it. Raises ValueError as `values`."""
+        return torch.stack([metrics.wrong(logits, self.labels[split]) for logits in self.logits(split, **settings)])
+
+    def compare(self, metric: str, a: Mapping[str, float], b: Mapping[str, float]) -> PairedDifference:
         """`statistics.paired_difference` of b - a over seeds: compare("test_errors", {"alpha": 0}, {"alpha": 0.9})."""
-        return paired_difference(self.values(figure, **a), self.values(figure, **b))
+        return paired_difference(self.values(metric, **a), self.values(metric, **b))
 
     def axis(self, setting: str) -> list[float]:
         """The values of temperature, alpha or lr, in increasing order."""
@@ -89,81 +123,123 @@ class Table:
             raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, got {setting!r}")
         return sorted({row[setting] for row in self.rows} - {None})
 
-    def means(self, figure: str, rows: str = "alpha", columns: str = "temperature", **settings: float) -> Tensor:
+    def means(self, metric: str, rows: str = "alpha", columns: str = "temperature", **settings: float) -> Tensor:
         """Means over seeds, (R, C) by the values of two settings; NaN where a student diverged."""
-        cells = [
-            [fmean(self.values(figure, **{rows: row, columns: column}, **settings)) for column in self.axis(columns)]
-            for row in self.axis(rows)
-        ]
-        return torch.tensor(cells, dtype=torch.float64)
+        cells = []
+        for row in self.axis(rows):
+            for column in self.axis(columns):
+                cells.append(fmean(self.values(metric, **{rows: row, columns: column}, **settings)))
+        shape = len(self.axis(rows)), len(self.axis(columns))
+        return torch.tensor(cells, dtype=torch.float64).view(shape)
 
-    def best(self, figure: str = "validation_errors") -> dict[str, float]:
+    def best(self, metric: str = "validation_errors") -> dict[str, float]:
         """The settings with the lowest mean over seeds (of agreement, the highest), among those at which no student
         diverged. Raises ValueError if there are none, and for a sweep that was interrupted."""
         if self.interrupted:
             raise ValueError("best must have all students of the sweep, and it was interrupted")
-        if not self.rows or figure not in self.rows[0]:
-            raise ValueError(f"figure must be a column of the table, such as validation_errors, got {figure!r}")
-        means = {key: fmean(row[figure] for row in rows) for key, rows in self._groups().items()}
-        means = {key: mean for key, mean in means.items() if math.isfinite(mean)}
+        if not self.rows or metric not in self.rows[0]:
+            raise ValueError(f"metric must be a column of the table, such as validation_errors, got {metric!r}")
+
+        means = {}
+        for settings, rows in self._by_settings().items():
+            mean = fmean(row[metric] for row in rows)
+            if math.isfinite(mean):
+                means[settings] = mean
         if not means:
             raise ValueError("best must have settings at which no student diverged, and at all of them some did")
-        choose = max if figure.endswith("agreement") else min
-        best = zip(SETTINGS, choose(means, key=means.__getitem__), strict=True)
-        return {name: value for name, value in best if value is not None}
+
+        choose = max if metric.endswith("agreement") else min
+        best = choose(means, key=lambda settings: means[settings])
+        return {name: value for name, value in zip(SETTINGS, best, strict=True) if value is not None}
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a line a student, with a head; an empty temperature at alpha = 0."""
+        """Write one line per student below a head; an empty temperature at alpha = 0."""
         text = io.StringIO()
-        table = csv.DictWriter(text, list(self.rows[0]) if self.rows else ["seed", *SETTINGS], lineterminator="\n")
+        heads = list(self.rows[0]) if self.rows else ["seed", *SETTINGS]
+        table = csv.DictWriter(text, heads, lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows)
         write(Path(path), text.getvalue().encode())
 
-    def _groups(self) -> dict[tuple[float | None, ...], list[dict[str, Any]]]:
-        """The rows of each combination of settings: one a seed."""
-        groups: dict[tuple[float | None, ...], list[dict[str, Any]]] = {}
+    def _places(self, metric: str, settings: Mapping[str, float]) -> list[int]:
+        """Where in `rows` the students with these settings are, one per seed."""
+        if not self.rows or {metric, *settings} - {*self.rows[0]}:
+            columns = ", ".join(self.rows[0]) if self.rows else "none, for no student is finished"
+            raise ValueError(
+                f"metric and settings must be columns of the table ({columns}), got {metric!r}, {dict(settings)}"
+            )
+        places = [place for place, row in enumerate(self.rows) if _has_settings(row, settings)]
+        if not places:
+            raise ValueError(f"settings must be those of some student in the table, got {dict(settings)}")
+        for name in SETTINGS:
+            values = {self.rows[place][name] for place in places}
+            if len(values) > 1:
+                raise ValueError(f"settings must say which {name} is meant, one of {sorted(values, key=str)}")
+        return places
+
+    def _by_settings(self) -> dict[tuple[float | None, ...], list[Row]]:
+        """The rows of each combination of settings: one per seed."""
+        groups: dict[tuple[float | None, ...], list[Row]] = {}
         for row in self.rows:
             groups.setdefault(tuple(row[name] for name in SETTINGS), []).append(row)
         return groups
 
     def __repr__(self) -> str:
-        figures = [name for name in (self.rows or [{}])[0] if name.startswith("validation_")]
-        line = ("{:>11}{:>7}{:>8}{:>7}{:>10}" + "{:>18}" * len(figures)).format
-        heads = [name.removeprefix("validation_").replace("_", " ") for name in figures]
-        lines = [line("temperature", "alpha", "lr", "seeds", "diverged", *heads)]
-        for (temperature, alpha, lr), rows in self._groups().items():
+        first = self.rows[0] if self.rows else {}
+        columns = [name for name in first if name.startswith("validation_")]
+        heads = ["temperature", "alpha", "lr", "seeds", "diverged"]
+        heads += [name.removeprefix("validation_").replace("_", " ") for name in columns]
+
+        lines = []
+        for (temperature, alpha, lr), rows in self._by_settings().items():
             sound = [row for row in rows if not row["diverged"]]
-            cells = [_spread([row[name] for row in sound]) for name in figures]
-            soft = "-" if temperature is None else f"{temperature:g}"
-            lines += [line(soft, f"{alpha:g}", f"{lr:g}", len(rows), len(rows) - len(sound) or "-", *cells)]
-        lines += [f"Validation figures of {len(self.rows)} students, mean ± standard deviation over seeds."]
-        return "\n".join(lines + ["interrupted"] * self.interrupted)
+            cells = ["-" if temperature is None else f"{temperature:g}", f"{alpha:g}", f"{lr:g}"]
+            cells += [str(len(rows)), str(len(rows) - len(sound) or "-")]
+            cells += [_mean_and_deviation([row[name] for row in sound]) for name in columns]
+            lines.append(cells)
+
+        note = f"Validation metrics of {len(self.rows)} students, mean ± standard deviation over seeds."
+        return _with_note(f"{text_table(heads, lines, left=0)}\n{note}", self.interrupted)
 
 
-def figures(
-    held_out: Mapping[str, Tensor], data: Dataset, answers: Mapping[str, Tensor], diverged: bool
-) -> dict[str, Any]:
-    """What a row of a `Table` says besides its settings, from a student's and its teacher's logits by split."""
-    row: dict[str, Any] = {"diverged": diverged or not all(logits.isfinite().all() for logits in held_out.values())}
-    for name, logits in held_out.items():
-        labels = getattr(data, name).labels.cpu()
-        found = {
-            "errors": metrics.errors(logits, labels),
-            "nll": metrics.nll(logits, labels),
-            "calibration_error": metrics.calibration_error(logits, labels),
-        }
-        if name in answers:
-            found["agreement"] = metrics.agreement(logits, answers[name])
-        row |= {f"{name}_{figure}": math.nan if row["diverged"] else value for figure, value in found.items()}
+def held_out_metrics(
+    logits: Mapping[str, Tensor], data: Dataset, teacher_logits: Mapping[str, Tensor], diverged: bool = False
+) -> Row:
+    """The metrics in a row of a `Table`, from a student's and its teacher's logits (N, C) by split; NaN if it
+    diverged, or if some logit isn't finite."""
+    finite = all(bool(z.isfinite().all()) for z in logits.values())
+    row: Row = {"diverged": diverged or not finite}
+    for name, z in logits.items():
+        labels = data.splits()[name].labels.cpu()
+        row[f"{name}_errors"] = metrics.errors(z, labels)
+        row[f"{name}_nll"] = metrics.nll(z, labels)
+        row[f"{name}_calibration_error"] = metrics.calibration_error(z, labels)
+        if name in teacher_logits:
+            row[f"{name}_agreement"] = metrics.agreement(z, teacher_logits[name])
+
+    if row["diverged"]:
+        for name in row:
+            if name != "diverged":
+                row[name] = math.nan
     return row
 
 
-def _has(row: Mapping[str, Any], name: str, value: float) -> bool:
-    return row[name] == value or (name == "temperature" and row[name] is None)
+def _has_settings(row: Row, settings: Mapping[str, float]) -> bool:
+    """Whether the row's student has these settings; one alone has every temperature, for it plays no part there."""
+    for name, value in settings.items():
+        alone = name == "temperature" and row[name] is None
+        if row[name] != value and not alone:
+            return False
+    return True
 
 
-def _spread(values: list[float]) -> str:
+def _mean_and_deviation(values: list[float]) -> str:
     if not values:
         return "-"
-    return f"{fmean(values):.4g}" + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")
+    if len(values) == 1:
+        return f"{values[0]:.4g}"
+    return f"{fmean(values):.4g} ± {stdev(values):.2g}"
+
+
+def _with_note(text: str, interrupted: bool) -> str:
+    return f"{text}\ninterrupted" if interrupted else text

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -29,8 +29,8 @@ class Interval:
 
 @dataclass(frozen=True, repr=False)
 class PairedDifference:
-    """The mean of b - a over pairs, with its interval. Of errors it has the `names` of a and b, and prints a sentence:
-    'distilled makes 31 fewer errors of 10,000 than alone, 95 % interval 22 to 41, 5 paired seeds'."""
+    """The mean of b - a over pairs, with its interval. That of errors has the `names` of a and b, and prints a
+    sentence: 'distilled makes 31 fewer errors of 10,000 than alone, 95 % interval 22 to 41, 5 paired seeds'."""
 
     mean: float
     interval: Interval
@@ -39,43 +39,50 @@ class PairedDifference:
 
     @property
     def verdict(self) -> str:
-        """'a difference' or 'no difference seen', as the interval leaves 0 out or holds it."""
+        """'a difference' if the interval leaves 0 out, 'no difference seen' if it holds it."""
         return "no difference seen" if 0 in self.interval else "a difference"
 
     def __repr__(self) -> str:
         percent = f"{100 * self.interval.confidence:g}"
-        if self.names:
-            return self._sentence(percent)
+        if self.names is not None:
+            return self._sentence(*self.names, percent)
         return f"{self.mean:+.4g} ({percent} % interval {self.interval}, {self.pairs} pairs): {self.verdict}"
 
-    def _sentence(self, percent: str) -> str:
-        count, side = f"{abs(self.mean):.0f}", "fewer" if self.mean < 0 else "more"
+    def _sentence(self, a: str, b: str, percent: str) -> str:
+        sign = -1 if self.mean < 0 else 1  # so that "fewer" comes with positive numbers
+        side = "fewer" if self.mean < 0 else "more"
+        count = f"{abs(self.mean):.0f}"
         errors = "error" if count == "1" else "errors"
-        low, high = sorted((-end if self.mean < 0 else end) for end in (self.interval.low, self.interval.high))
-        seeds = f"{self.pairs} paired seed" + "s" * (self.pairs > 1)
-        unsure = ": no difference seen" if 0 in self.interval else ""
-        return (
-            f"{self.names[1]} makes {count} {side} {errors} of 10,000 than {self.names[0]}, "
-            f"{percent} % interval {round(low)} to {round(high)}, {seeds}{unsure}"
+        low, high = sorted((sign * self.interval.low, sign * self.interval.high))
+
+        seeds = "1 paired seed" if self.pairs == 1 else f"{self.pairs} paired seeds"
+        sentence = (
+            f"{b} makes {count} {side} {errors} of 10,000 than {a}, "
+            f"{percent} % interval {round(low)} to {round(high)}, {seeds}"
         )
+        if 0 in self.interval:
+            sentence += f": {self.verdict}"
+        return sentence
 
 
 def wilson(count: int, total: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a rate, as fractions 0..1: `count` errors among `total` examples.
 
-    Covers one trained model on new examples, not new seeds. Source: Wilson 1927.
+    Covers one trained model on new examples, not new seeds. Raises ValueError for counts outside 0..total. Source:
+    Wilson 1927.
     """
-    from scipy.stats import norm
+    from scipy.stats import binomtest
 
     check_count("total", total)
     if not 0 <= count <= total:
         raise ValueError(f"count must lie in 0..total = 0..{total}, got {count}")
+    if count != int(count):
+        raise ValueError(f"count must be a whole number, got {count}")
     _check_confidence(confidence)
-    z, p = float(norm.isf((1 - confidence) / 2)), count / total
-    centre = p + z * z / (2 * total)
-    half = z * sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    low, high = ((centre + side * half) / (1 + z * z / total) for side in (-1, 1))
-    return Interval(max(0.0, min(p, low)), min(1.0, max(p, high)), confidence)  # rounding can't leave p outside
+
+    interval = binomtest(int(count), total).proportion_ci(confidence, method="wilson")
+    rate = count / total  # rounding must not leave it outside
+    return Interval(float(min(rate, interval.low)), float(max(rate, interval.high)), confidence)
 
 
 def mcnemar(wrong_a: Tensor, wrong_b: Tensor) -> float:
@@ -86,36 +93,46 @@ def mcnemar(wrong_a: Tensor, wrong_b: Tensor) -> float:
     """
     from scipy.stats import binomtest
 
-    for name, wrong in (("wrong_a", wrong_a), ("wrong_b", wrong_b)):
-        _check_wrong(name, wrong)
+    _check_wrong("wrong_a", wrong_a)
+    _check_wrong("wrong_b", wrong_b)
     if wrong_a.shape != wrong_b.shape or wrong_a.dim() != 1:
         raise ValueError(f"wrong_a and wrong_b must both be (N,), got {shape(wrong_a)} and {shape(wrong_b)}")
-    only_a, only_b = int((wrong_a & ~wrong_b).sum()), int((wrong_b & ~wrong_a).sum())
-    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+    only_a = int((wrong_a & ~wrong_b).sum())
+    only_b = int((wrong_b & ~wrong_a).sum())
+    if only_a + only_b == 0:
+        return 1.0
+    return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> PairedDifference:
     """The mean of b - a over paired seeds with Student's t interval: does method b differ from method a?
 
-    a[i] and b[i] are one figure (errors, say) of two runs that share seed i: the same initial weights and data order.
+    a[i] and b[i] are one metric (errors, say) of two students that share seed i: the same initial weights and data
+    order.
     The interval speaks of new seeds, on the same test set. With few seeds t is the honest choice: resampling 5 pairs
     (a percentile bootstrap) gives intervals that hold the truth in about 84 % of cases, not 95 %
     (tests/test_statistics.py measures both). Source: Student 1908.
     """
-    from scipy.stats import t
+    from scipy.stats import ttest_rel
 
-    a, b = [float(value) for value in a], [float(value) for value in b]
+    a = [float(value) for value in a]
+    b = [float(value) for value in b]
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(
-            f"a and b must hold one figure a seed, for the same 2 or more seeds, got {len(a)} and {len(b)}"
+            f"a and b must hold one number per seed, for the same 2 or more seeds, got {len(a)} and {len(b)}"
         )
-    if not all(map(isfinite, a + b)):
-        raise ValueError(f"a and b must hold finite figures, got {next(x for x in a + b if not isfinite(x))}")
+    for value in a + b:
+        if not isfinite(value):
+            raise ValueError(f"a and b must hold finite numbers, got {value}")
     _check_confidence(confidence)
+
     differences = [after - before for before, after in zip(a, b, strict=True)]
     mean = fmean(differences)
-    half = float(t.isf((1 - confidence) / 2, len(a) - 1)) * stdev(differences) / sqrt(len(a))
-    return PairedDifference(mean, Interval(mean - half, mean + half, confidence), len(a))
+    if len(set(differences)) == 1:  # nothing varies: SciPy would divide 0 by 0
+        return PairedDifference(mean, Interval(mean, mean, confidence), len(a))
+    low, high = ttest_rel(b, a).confidence_interval(confidence)
+    return PairedDifference(mean, Interval(float(low), float(high), confidence), len(a))
 
 
 def paired_errors(
@@ -127,34 +144,57 @@ def paired_errors(
 ) -> PairedDifference:
     """How many errors of 10,000 method b makes more than method a, for new seeds *and* new images.
 
-    wrong_a, wrong_b: (seeds, N) bool, a row a trained model (`metrics.wrong`), rows of the two methods paired by seed;
-    or (N,), two single models, for which the interval speaks of new images alone. names: of a and b, for the sentence.
+    wrong_a, wrong_b: (seeds, N) bool, one row per trained model (`metrics.wrong`), rows of the two methods paired by
+    seed; or (N,), two single models, for which the interval speaks of new images alone. names: of a
+    and b, for the sentence.
 
     Each resample draws N images with replacement, which moves the mean difference, and adds what other seeds could
     do: Student's t over the seeds' differences, because resampling as few as 5 of them promises too much (see
     `paired_difference`). Always the same resamples. tests/test_statistics.py measures how often such intervals hold
     the truth. Source: Efron 1979; two-way designs: Owen 2007 (arXiv 0712.1111).
     """
-    for name, wrong in (("wrong_a", wrong_a), ("wrong_b", wrong_b)):
-        _check_wrong(name, wrong)
+    _check_wrong("wrong_a", wrong_a)
+    _check_wrong("wrong_b", wrong_b)
     if wrong_a.shape != wrong_b.shape or wrong_a.dim() not in (1, 2) or not wrong_a.numel():
         raise ValueError(
             f"wrong_a and wrong_b must both be (seeds, N) or (N,), got {shape(wrong_a)} and {shape(wrong_b)}"
         )
     _check_confidence(confidence)
     check_count("resamples", resamples)
-    differences = 1e4 * (wrong_b.double() - wrong_a.double()).reshape(-1, wrong_a.shape[-1]).numpy()  # (seeds, N)
-    (seeds, images), by_seed, by_image = differences.shape, differences.mean(1), differences.mean(0)
-    mean, draw = by_seed.mean(), np.random.RandomState(0)  # NumPy keeps its stream
-    value, count = np.unique(by_image, return_counts=True)
-    moves = draw.multinomial(images, count / images, resamples) @ value / images - mean
+    more_errors = 1e4 * (wrong_b.double() - wrong_a.double())
+    differences = more_errors.reshape(-1, wrong_a.shape[-1]).numpy()  # (seeds, N)
+    seeds = len(differences)
+    by_seed = differences.mean(1)
+    mean = by_seed.mean()
+
+    generator = np.random.RandomState(0)  # NumPy keeps its stream
+    moves = _means_of_resamples(differences.mean(0), resamples, generator) - mean
     if seeds > 1:
-        # what seeds and images do only together is in both parts: it is taken out of the images'
-        both = differences.var(0, ddof=1).mean() / seeds
-        moves *= sqrt(max(0.0, 1 - both / max(by_image.var(), both))) if both else 1.0
-        moves += draw.standard_t(seeds - 1, resamples) * by_seed.std(ddof=1) / sqrt(seeds)
-    low, high = (float(end) for end in np.quantile(mean + moves, [(1 - confidence) / 2, (1 + confidence) / 2]))
-    return PairedDifference(float(mean), Interval(low, high, confidence), seeds, names)
+        # what seeds and images do only together is in the moves of both: it is taken out of the images'
+        moves *= _share_of_images_alone(differences)
+        moves += generator.standard_t(seeds - 1, resamples) * by_seed.std(ddof=1) / sqrt(seeds)
+
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(mean + moves, tails)
+    return PairedDifference(float(mean), Interval(float(low), float(high), confidence), seeds, names)
+
+
+def _means_of_resamples(by_image: np.ndarray, resamples: int, generator: np.random.RandomState) -> np.ndarray:
+    """Means of N of the values (N,), drawn with replacement, (resamples,). The values are few, and it is enough to
+    draw how often each of them comes."""
+    images = len(by_image)
+    values, counts = np.unique(by_image, return_counts=True)
+    return generator.multinomial(images, counts / images, resamples) @ values / images
+
+
+def _share_of_images_alone(differences: np.ndarray) -> float:
+    """Which part, 0..1, of the standard deviation of the images' means isn't due to seeds and images together.
+    differences: (seeds, N)."""
+    together = differences.var(0, ddof=1).mean() / len(differences)
+    if together == 0:
+        return 1.0
+    of_images = max(differences.mean(0).var(), together)
+    return sqrt(max(0.0, 1 - together / of_images))
 
 
 def _check_wrong(name: str, wrong: Tensor) -> None:

@@ -1,24 +1,23 @@
-"""Jittered views with a teacher's answers known: patient, consistent distillation at the price of plain epochs."""
+"""Jittered views with a teacher's logits known: patient, consistent distillation at the price of plain epochs."""
 
 from contextlib import nullcontext
-from itertools import product
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from kdtutor._device import pick_device
-from kdtutor.data import Split, shifted
-from kdtutor.training import predict
-
-REACH = 2  # pixels
+from kdtutor.data import Data, JitteredSplit, Split
+from kdtutor.evaluation import predict
 
 
 class Views:
-    """All 25 shifts of a split's images by up to 2 pixels, and a teacher's answers to each, asked once; in `precision`
-    (torch.bfloat16, see `training.fit`), if given.
+    """A teacher's logits on all 25 shifts of a split's images by up to 2 pixels, asked once.
 
-    `views.jitter` serves as `augment` of `training.fit`, and `views.answers_to(index)` are then the teacher's logits
-    (B, C) on the latest batch as it was shown, where index are its rows of the split.
+    As the teacher of `training.distill` they give the student of that teacher with ``augment=jitter`` (up to
+    rounding), and no epoch waits for the teacher.
+
+    Attributes:
+        logits: (25, N, C), on the CPU; [v, i] belongs to image i in view v of a `data.JitteredSplit`.
     """
 
     def __init__(
@@ -28,21 +27,18 @@ class Views:
         device: str | torch.device | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
-        moves = product(range(2 * REACH + 1), repeat=2)
-        offsets = ([torch.full((len(split),), move) for move in pair] for pair in moves)
-        views = (Split(shifted(split.inputs, *pair, REACH), split.labels) for pair in offsets)
-        with torch.autocast(pick_device(device).type, precision) if precision else nullcontext():
-            answers = [predict(teacher, view, device=device) for view in views]
-        self.logits = torch.stack(answers)  # (25, N, C)
-        if precision:
+        """Ask the teacher, on `device` and in `precision` (see `training.fit`; the logits come in float32 then)."""
+        shown = JitteredSplit(split)
+        with nullcontext() if precision is None else torch.autocast(pick_device(device).type, precision):
+            logits = [predict(teacher, shown.view(number), device=device) for number in range(shown.views)]
+        self.logits = torch.stack(logits)
+        if precision is not None:
             self.logits = self.logits.float()
-        self._shown = torch.empty(0, dtype=torch.int64)
+        self._images = split.inputs
 
-    def jitter(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """The images (B, 1, H, W), each shifted at random: those of `data.jitter` with the same generator."""
-        down, right = torch.randint(0, 2 * REACH + 1, (2, len(images)), generator=generator)
-        self._shown = (2 * REACH + 1) * down + right
-        return shifted(images, down, right, REACH)
-
-    def answers_to(self, index: Tensor) -> Tensor:
-        return self.logits[self._shown, index.cpu()].to(index.device)
+    def jittered(self, data: Data) -> JitteredSplit:
+        """`data`, to be shown in these views. Raises ValueError unless it is a Split of the images that were asked
+        about, in the same order (its labels may differ)."""
+        if not isinstance(data, Split) or not torch.equal(data.inputs, self._images):
+            raise ValueError("data must be a Split of the very images of which the Views were made, in their order")
+        return JitteredSplit(data)

@@ -1,4 +1,4 @@
-"""Threads by the work; what else `_lend` does is tested where it serves, in test_training and test_metrics."""
+"""Threads by the work; what else `on_device` does is tested where it serves, in test_models and test_training."""
 
 from functools import partial
 

@@ -253,8 +253,8 @@ def test_bad_alphas_are_refused(alpha):
         (torch.tensor([-1, 0]), ValueError, r"labels must lie in 0\.\.2 for 3 classes, got -1$"),
         (torch.tensor([0.0, 1.0]), TypeError, r"class indices \(int64\), got dtype torch.float32$"),
         ([0, 1], TypeError, r"class indices \(int64\), got list$"),
-        (torch.tensor([0, 1, 2]), ValueError, r"shape \(2,\), one a row of logits, got \(3,\)$"),
-        (F.one_hot(LABELS), ValueError, r"shape \(2,\), one a row of logits, got \(2, 3\)$"),
+        (torch.tensor([0, 1, 2]), ValueError, r"shape \(2,\), one per row of logits, got \(3,\)$"),
+        (F.one_hot(LABELS), ValueError, r"shape \(2,\), one per row of logits, got \(2, 3\)$"),
         (None, ValueError, r"labels must be given unless alpha is 1, got None with alpha 0\.9$"),
     ],
 )

@@ -215,7 +215,7 @@ def best_bias(logits, labels):
         (Z, torch.tensor([0.0, 1.0]), TypeError, r"class indices \(int64\), got dtype torch.float32$"),
         (Z, torch.tensor([0, 3]), ValueError, r"labels must lie in 0\.\.2 for 3 classes, got 3$"),
         (Z, torch.tensor([0, -1]), ValueError, r"labels must lie in 0\.\.2 for 3 classes, got -1$"),
-        (Z, torch.tensor([0]), ValueError, r"labels must have shape \(2,\), one a row of logits, got \(1,\)$"),
+        (Z, torch.tensor([0]), ValueError, r"labels must have shape \(2,\), one per row of logits, got \(1,\)$"),
         (Z[:0], torch.tensor([]).long(), ValueError, r"logits must hold at least one row .* got shape \(0, 3\)$"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The networks' shapes, sizes and seeds, and what lending a model promises."""
+"""The networks' shapes, sizes and seeds, and what `on_device` promises."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdtutor import cnn, count_parameters, mlp
-from kdtutor._device import dtype_of, lent, pick_device
+from kdtutor._device import dtype_of, on_device, pick_device
 from kdtutor.models import Ensemble
 
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
@@ -167,33 +167,33 @@ def modes(model):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_lent_model_is_in_one_mode_and_comes_back_module_by_module(frozen, training):
+def test_a_model_is_in_one_mode_and_comes_back_module_by_module(frozen, training):
     before = modes(frozen)
-    with lent(frozen, torch.device("cpu"), training=training):
+    with on_device(frozen, torch.device("cpu"), training=training):
         assert modes(frozen) == [training] * 4
     assert modes(frozen) == before
 
 
-def test_a_lent_model_comes_back_after_an_error(frozen):
+def test_a_model_comes_back_after_an_error(frozen):
     before = modes(frozen)
-    with pytest.raises(ZeroDivisionError), lent(frozen, torch.device("cpu"), training=False):
+    with pytest.raises(ZeroDivisionError), on_device(frozen, torch.device("cpu"), training=False):
         _ = 1 / 0
     assert modes(frozen) == before
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
-def test_a_lent_model_is_on_the_device_and_comes_home(frozen, device):
+def test_a_model_is_on_the_device_and_comes_home(frozen, device):
     tensors = [*frozen.parameters(), *frozen.buffers()]
-    with lent(frozen, torch.device(device), training=True):
+    with on_device(frozen, torch.device(device), training=True):
         assert {tensor.device.type for tensor in frozen.state_dict().values()} == {device}
     assert {tensor.device.type for tensor in frozen.state_dict().values()} == {"cpu"}
     for tensor, back in zip(tensors, [*frozen.parameters(), *frozen.buffers()], strict=True):
         assert torch.equal(tensor.cpu(), back)
 
 
-def test_a_model_without_parameters_can_be_lent():
+def test_a_model_without_parameters_can_be_moved():
     model = nn.Flatten()
-    with lent(model, torch.device("cpu"), training=False):
+    with on_device(model, torch.device("cpu"), training=False):
         assert not model.training
     assert model.training
 

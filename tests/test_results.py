@@ -25,10 +25,10 @@ ROWS = [
 
 @pytest.fixture
 def table():
-    return Table(rows=ROWS, students=[], seconds=1.5)
+    return Table(rows=ROWS, networks=[], seconds=1.5)
 
 
-def test_values_are_one_a_seed(table):
+def test_values_are_one_per_seed(table):
     assert table.values("validation_errors", alpha=0.5, temperature=4) == [80.0, 88.0]
     assert table.values("test_errors", alpha=0) == [101.0, 111.0]
     assert table.values("validation_errors", alpha=0, temperature=4) == [100.0, 110.0]  # T plays no part there
@@ -36,7 +36,7 @@ def test_values_are_one_a_seed(table):
 
 
 @pytest.mark.parametrize(
-    ("figure", "settings", "message"),
+    ("metric", "settings", "message"),
     [
         ("errors", {"alpha": 0}, r"columns of the table \(seed, .*test_errors\), got 'errors', {'alpha': 0}"),
         ("test_errors", {"beta": 0}, r"columns of the table .* got 'test_errors', {'beta': 0}"),
@@ -46,9 +46,9 @@ def test_values_are_one_a_seed(table):
         ("test_errors", {}, r"settings must say which temperature"),
     ],
 )
-def test_values_that_are_not_one_a_seed_are_refused(table, figure, settings, message):
+def test_values_that_are_not_one_per_seed_are_refused(table, metric, settings, message):
     with pytest.raises(ValueError, match=message):
-        table.values(figure, **settings)
+        table.values(metric, **settings)
 
 
 def test_an_empty_table_says_so():
@@ -64,7 +64,7 @@ def test_comparing_is_the_paired_difference_of_the_values(table):
 
 
 def test_a_diverged_student_is_not_compared(table):
-    with pytest.raises(ValueError, match="finite figures"):
+    with pytest.raises(ValueError, match="finite numbers"):
         table.compare("test_errors", {"alpha": 0}, {"alpha": 1, "temperature": 1})
 
 
@@ -97,7 +97,7 @@ def test_of_agreement_the_best_is_the_highest():
 
 
 def test_what_is_not_there_is_refused(table):
-    with pytest.raises(ValueError, match=r"figure must be a column of the table, .* got 'errors'"):
+    with pytest.raises(ValueError, match=r"metric must be a column of the table, .* got 'errors'"):
         table.best("errors")
     with pytest.raises(ValueError, match="setting must be one of temperature, alpha, lr, got 'T'"):
         table.axis("T")
@@ -118,10 +118,10 @@ def test_csv_holds_every_row_to_the_last_digit(table, tmp_path):
     assert [rows[7]["diverged"], rows[7]["test_errors"]] == ["True", "nan"]
 
 
-def test_a_table_prints_validation_figures_by_settings(table):
+def test_a_table_prints_validation_metrics_by_settings(table):
     lines = repr(table).splitlines()
     assert lines[0].split() == ["temperature", "alpha", "lr", "seeds", "diverged", "errors", "nll"]
     assert lines[1].split() == ["-", "0", "0.1", "2", "-", "105", "±", "7.1", "0.105", "±", "0.0071"]
     assert lines[4].split() == ["1", "1", "0.1", "2", "1", "70", "0.07"]  # of two, one is left
-    assert lines[-1] == "Validation figures of 10 students, mean ± standard deviation over seeds."
+    assert lines[-1] == "Validation metrics of 10 students, mean ± standard deviation over seeds."
     assert "test" not in repr(table)

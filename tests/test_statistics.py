@@ -79,7 +79,14 @@ def test_verdicts(a, b, verdict):
     assert paired_difference(a, b).verdict == verdict
 
 
-def test_differences_and_intervals_print_their_figures():
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("confidence", [0.5, 0.95])
+def test_equal_differences_have_an_interval_without_width(confidence):
+    difference = paired_difference([1, 5, 2], [3, 7, 4], confidence)
+    assert (difference.mean, difference.interval) == (2, Interval(2, 2, confidence))
+
+
+def test_differences_and_intervals_print_their_numbers():
     difference = PairedDifference(-12.345, Interval(-20, -4.5, 0.9), pairs=5)
     assert str(difference) == "-12.35 (90 % interval -20 to -4.5, 5 pairs): a difference"
     assert -20 in difference.interval
@@ -287,6 +294,12 @@ def test_the_sentence_names_the_methods_and_the_confidence():
 def test_bad_counts_are_refused(count):
     with pytest.raises(ValueError, match=rf"count must lie in 0\.\.total = 0\.\.10, got {count}$"):
         wilson(count, 10)
+
+
+def test_a_part_of_an_error_is_refused():
+    with pytest.raises(ValueError, match=r"count must be a whole number, got 2\.5$"):
+        wilson(2.5, 10)
+    assert wilson(2.0, 10) == wilson(2, 10)
 
 
 @pytest.mark.parametrize("total", [0, -3, 10.0])

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-import kdtutor
 from kdtutor import Dataset, Split, cnn, distill, metrics, mlp, predict, sweep
 from kdtutor._batched import Stack, stackable
-from kdtutor.sweeps import _at_once, _chunks, _rows
+from kdtutor._grid import chunks, grid
+from kdtutor.fitting import ADAM
+from kdtutor.sweeps import how_many_at_once
 
 SGD = partial(torch.optim.SGD, momentum=0.9)
 DOUBLE = torch.float64
@@ -57,7 +58,7 @@ def assert_same(student, reference):
 
 
 def assert_each_as_alone(table, factory, data, teacher_logits, **options):
-    for row, student in zip(table.rows, table.students, strict=True):
+    for row, student in zip(table.rows, table.networks, strict=True):
         reference = alone(factory, row, data, teacher_logits, **options)
         assert_same(student, reference)
         for name in ("validation", "test"):
@@ -73,7 +74,7 @@ GRID = {"seeds": [3, 7], "temperature": [1.0, 5.0], "alpha": [0.0, 0.6, 1.0]}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-@pytest.mark.parametrize("optimizer", [kdtutor.training.ADAM, SGD], ids=["Adam", "SGD"])
+@pytest.mark.parametrize("optimizer", [ADAM, SGD], ids=["Adam", "SGD"])
 def test_step_by_step_students_are_those_trained_alone(blob_data, steps, optimizer):
     factory, data = in_double(partial(mlp, 2, 8, 5, 3)), blob_data
     data = Dataset("short", data.train[: 20 * steps], data.validation, data.test)
@@ -102,23 +103,19 @@ def test_other_activations_and_points_of_a_plane(blob_data):
     assert_each_as_alone(table, factory, blob_data, logits, epochs=2)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_in_less_precision_students_are_nearly_those_trained_alone(image_data, precision):
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_in_less_precision_students_answer_nearly_as_those_trained_alone(image_data, precision, tolerance):
+    """By their logits, relative to how far training moved them. Not by their weights: Adam divides each gradient by
+    its own size, so where one is all rounding error, the weight moves by a full step either way."""
     factory = lambda seed: mlp(784, 9, 10, seed=seed).to(precision)  # noqa: E731
     logits = teacher_of(image_data, 10)["train"]
     options = {"epochs": 3, "batch_size": 32, "lr": 0.01}
     table = sweep(factory, image_data, logits, **GRID, **options, progress=False)
-    for row, student in zip(table.rows, table.students, strict=True):
-        reference, start = alone(factory, row, image_data, logits, **options), factory(row["seed"])
-        off, way = (
-            max(
-                (a.double() - b.double()).abs().max()
-                for a, b in zip(student.parameters(), other.parameters(), strict=True)
-            )
-            for other in (reference, start)
-        )
+    for row, student in zip(table.rows, table.networks, strict=True):
         assert all(weight.dtype == precision for weight in student.parameters())
-        assert off < way * (1e-3 if precision == torch.float32 else 0.2)
+        reference, untrained = alone(factory, row, image_data, logits, **options), factory(row["seed"])
+        ours, theirs, before = (predict(net, image_data.test).double() for net in (student, reference, untrained))
+        assert (ours - theirs).norm() < tolerance * (theirs - before).norm()
 
 
 def test_networks_that_cannot_be_stacked_are_trained_one_by_one(blob_data):
@@ -207,7 +204,7 @@ def test_a_diverging_student_is_marked_and_leaves_the_others_alone(blob_data):
         table = sweep(factory, blob_data, logits, seeds=[0, 1, 2], alpha=[0, 0.5], epochs=2, at_once=at_once,
                       progress=False)  # fmt: skip
         assert [row["diverged"] for row in table.rows] == [False, True, False] * 2
-        for row, student in zip(table.rows, table.students, strict=True):
+        for row, student in zip(table.rows, table.networks, strict=True):
             figures = [value for name, value in row.items() if name.startswith(("validation_", "test_"))]
             assert len(figures) == 8
             assert all(map(math.isnan if row["seed"] == 1 else math.isfinite, figures))
@@ -234,17 +231,17 @@ def test_an_infinite_loss_marks_a_student_whose_weights_stay_finite(blob_data):
         table = sweep(factory, blob_data, logits, seeds=[0, 1], alpha=1, temperature=1e10, lr=1e-30, epochs=1,
                       optimizer=SGD, at_once=at_once, progress=False)  # fmt: skip
         assert [row["diverged"] for row in table.rows] == [False, True]
-        assert all(weight.isfinite().all() for weight in table.students[1].parameters())
+        assert all(weight.isfinite().all() for weight in table.networks[1].parameters())
 
 
-def test_agreement_is_measured_where_the_teachers_answers_are_known(blob_data):
+def test_agreement_is_measured_where_the_teachers_logits_are_known(blob_data):
     factory, logits = partial(mlp, 2, 8, 3), teacher_of(blob_data, 3)
     run = partial(sweep, lambda seed: factory(seed=seed).to(DOUBLE), blob_data, seeds=[0, 1], epochs=1, progress=False)
     only_train, two, every = run(logits["train"]), run({"train": logits["train"], "test": logits["test"]}), run(logits)
     assert not any("agreement" in name for name in only_train.rows[0])
     assert "test_agreement" in two.rows[0]
     assert "validation_agreement" not in two.rows[0]
-    for row, student in zip(every.rows, every.students, strict=True):
+    for row, student in zip(every.rows, every.networks, strict=True):
         for name in ("validation", "test"):
             expected = metrics.agreement(predict(student, getattr(blob_data, name)), logits[name].double())
             assert row[f"{name}_agreement"] == expected
@@ -266,7 +263,7 @@ def test_students_alone_need_no_teacher(blob_data):
 
 
 def test_rows_stand_by_rate_then_alpha_then_temperature_then_seed():
-    rows = _rows([4, 2], [5.0, 1.0], [0.5, 0.0, 1.0], [0.1, 0.2])
+    rows = grid([4, 2], [5.0, 1.0], [0.5, 0.0, 1.0], [0.1, 0.2])
     keys = [(row["lr"], row["alpha"], row["temperature"], row["seed"]) for row in rows]
     soft = [(0.0, None), (0.5, 5.0), (0.5, 1.0), (1.0, 5.0), (1.0, 1.0)]
     assert keys == [(lr, a, t, seed) for lr in (0.1, 0.2) for a, t in soft for seed in (4, 2)]
@@ -274,10 +271,10 @@ def test_rows_stand_by_rate_then_alpha_then_temperature_then_seed():
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 5, 8, 12, 100])
 def test_chunks_hold_each_row_once_one_rate_and_the_same_settings_for_each_seed(at_once):
-    rows = _rows(range(5), [1.0, 2.0], [0.5, 1.0], [0.1, 0.2])
-    chunks = list(_chunks(rows, at_once))
-    assert sorted(place for chunk in chunks for place in chunk) == list(range(len(rows)))
-    for chunk in chunks:
+    rows = grid(range(5), [1.0, 2.0], [0.5, 1.0], [0.1, 0.2])
+    places = chunks(rows, at_once)
+    assert sorted(place for chunk in places for place in chunk) == list(range(len(rows)))
+    for chunk in places:
         assert 1 <= len(chunk) <= at_once
         picked = [rows[place] for place in chunk]
         assert len({row["lr"] for row in picked}) == 1
@@ -292,7 +289,7 @@ CPU = torch.device("cpu")
 
 
 def test_small_students_are_stacked_up_to_the_cache_and_large_ones_and_convolutions_are_not(images):
-    count = partial(_at_once, data=Dataset("images", images, images, images), batch_size=64, device=CPU)
+    count = partial(how_many_at_once, data=Dataset("images", images, images, images), batch_size=64, device=CPU)
     assert count(mlp(784, 30, 10)) == 2_000_000 // 23_860
     assert count(mlp(784, 800, 800, 10)) == 1
     assert count(cnn(4, 8)) == 1
@@ -304,7 +301,7 @@ def test_a_stack_stays_within_its_memory():
     data, student = Dataset("points", points, points[:70], points[:30]), mlp(2, 500, 3)
     values = 2 + 2 + 500 + 500 + 3  # inputs, flattened, hidden, rectified, logits
     expected = 2**29 // (4 * (4 * 3003 + 3 * 5000 * values + 2 * 3 * 100))
-    assert _at_once(student, data, 5000, CPU) == expected < 2_000_000 // 3003
+    assert how_many_at_once(student, data, 5000, CPU) == expected < 2_000_000 // 3003
 
 
 def test_ctrl_c_keeps_the_students_that_are_finished(blob_data):
@@ -369,12 +366,12 @@ def test_bad_settings_are_refused(blob_data, options, message):
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
-        (torch.zeros(299, 3), r"teacher_logits must be \(300, 3\) for train, .* got \(299, 3\)"),
-        (torch.zeros(300, 4), r"teacher_logits must be \(300, 3\) for train, .* got \(300, 4\)"),
-        (torch.zeros(300, 3, dtype=torch.int64), "teacher_logits must be a floating-point tensor"),
-        (None, "teacher_logits must be given unless alpha is 0, got None"),
-        (torch.full((300, 3), math.nan), r"teacher_logits must not hold NaN or \+inf, and those for train do"),
-        ({"test": torch.zeros(150, 3)}, r"teacher_logits must have 'train', .* got \['test'\]"),
+        (torch.zeros(299, 3), r"teacher's logits must be \(300, 3\) for train, .* got \(299, 3\)"),
+        (torch.zeros(300, 4), r"teacher's logits must be \(300, 3\) for train, .* got \(300, 4\)"),
+        (torch.zeros(300, 3, dtype=torch.int64), "teacher must be a floating-point tensor"),
+        (None, "teacher must be given unless alpha is 0, got None"),
+        (torch.full((300, 3), math.nan), r"teacher's logits must not hold NaN or \+inf, and those for train do"),
+        ({"test": torch.zeros(150, 3)}, r"teacher must have logits for 'train', .* got \['test'\]"),
         ({"train": torch.zeros(300, 3), "all": torch.zeros(300, 3)}, r"got \['train', 'all'\]"),
         ({"train": torch.zeros(300, 3), "test": torch.zeros(300, 3)}, r"must be \(150, 3\) for test"),
     ],
@@ -433,8 +430,35 @@ def test_the_gpu_gives_the_same_students(image_data):
     logits = teacher_of(image_data, 10)["train"]
     for factory in (in_double(partial(mlp, 784, 9, 10)), in_double(partial(cnn, 2, 5))):
         table = sweep(factory, image_data, logits, **GRID, epochs=2, progress=False, device="cuda")
-        for row, student in zip(table.rows, table.students, strict=True):
+        for row, student in zip(table.rows, table.networks, strict=True):
             reference = alone(factory, row, image_data, logits, epochs=2, device="cpu")
             for ours, theirs in zip(student.parameters(), reference.parameters(), strict=True):
                 assert ours.device.type == "cpu"
                 torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+def test_a_table_gives_students_logits_and_mistakes_by_settings_in_the_order_of_the_seeds(blob_data):
+    factory, teacher = in_double(partial(mlp, 2, 4, 3)), teacher_of(blob_data, 3)
+    for at_once in (1, 4):
+        table = sweep(
+            factory, blob_data, teacher, seeds=[5, 2], alpha=[0, 0.5], epochs=1, at_once=at_once, progress=False
+        )
+        for alpha in (0, 0.5):
+            places = [place for place, row in enumerate(table.rows) if row["alpha"] == alpha]
+            students = table.students(alpha=alpha)
+            assert [id(student) for student in students] == [id(table.networks[place]) for place in places]
+            for split in ("validation", "test"):
+                examples = blob_data.splits()[split]
+                expected = torch.stack([predict(student, examples) for student in students])
+                torch.testing.assert_close(table.logits(split, alpha=alpha), expected)
+                wrong = table.wrong(split, alpha=alpha)
+                assert wrong.dtype == torch.bool
+                assert wrong.shape == (2, len(examples))
+                counts = (10_000 * wrong.double().mean(1)).tolist()
+                assert counts == pytest.approx(table.values(f"{split}_errors", alpha=alpha))
+        with pytest.raises(ValueError, match="settings must say which"):
+            table.wrong("test")
+        with pytest.raises(ValueError, match="settings must be those of some student"):
+            table.students(alpha=0.7)
+        with pytest.raises(ValueError, match="split must be one of validation, test, got 'train'"):
+            table.wrong("train", alpha=0)

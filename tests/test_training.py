@@ -1,5 +1,6 @@
 """The loop: it equals one written by hand, the teacher answers for the very example, and nothing else is changed."""
 
+import inspect
 import math
 from functools import partial
 from itertools import pairwise
@@ -10,10 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from kdtutor import Split, distill, mlp, predict, train
+from kdtutor import History, Split, distill, evaluate, fit, mlp, predict, train
 from kdtutor.data import batches
 from kdtutor.models import Ensemble
-from kdtutor.training import History, evaluate, fit
 
 CPU = torch.device("cpu")
 QUICK = {"epochs": 3, "batch_size": 120, "lr": 0.02, "device": "cpu", "progress": False}
@@ -82,6 +82,15 @@ def stopping(model, at):
 # It learns, and says what it measured
 
 
+@pytest.mark.parametrize("function", [train, distill, fit])
+def test_signatures_show_every_keyword(function):
+    """With one default for all three functions."""
+    ours, of_fit = (inspect.signature(function).parameters for function in (function, fit))
+    keywords = {name for name, parameter in of_fit.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    assert all(ours[name].default == of_fit[name].default for name in keywords)
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in ours.values())
+
+
 def test_training_learns(blobs):
     model = network(0)
     assert accuracy(model, blobs) < 0.8
@@ -129,6 +138,12 @@ def test_a_history_prints_as_a_table(blobs):
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
     assert {len(line.split()) for line in lines[1:]} == {5}
     assert repr(History()) == "epoch"
+    unfinished = repr(History(train_loss=[0.5, 0.25], train_errors=[12.0, 7.0], validation_loss=[0.125]))
+    assert [line.split() for line in unfinished.splitlines()[1:]] == [
+        ["1", "0.5000", "12", "0.1250"],
+        ["2", "0.2500", "7"],
+    ]
+    assert len({len(line) for line in repr(History(train_loss=[0.5, 10.25])).splitlines()}) == 1
     assert repr(History(train_loss=[0.5], train_errors=[12.0], interrupted=True)).splitlines()[-1] == "interrupted"
 
 
@@ -522,7 +537,7 @@ def test_logits_that_cannot_be_matched_are_refused(blobs, form):
 
 
 def test_a_teacher_that_is_no_model_is_refused(blobs):
-    with pytest.raises(TypeError, match=r"teacher must be an nn\.Module or a tensor of logits, got function"):
+    with pytest.raises(TypeError, match=r"teacher must be an nn\.Module, a tensor of logits or Views, got function"):
         distill(network(0), lambda inputs: inputs, blobs)
 
 
@@ -558,7 +573,7 @@ def test_half_precision_sums_do_not_overflow():
 
 @pytest.mark.parametrize("shape", [(599, 3), (601, 3), (600,), (600, 3, 1)])
 def test_logits_of_another_shape_are_refused(blobs, shape):
-    with pytest.raises(ValueError, match=r"teacher's logits must be \(600, classes\), a row an example, got"):
+    with pytest.raises(ValueError, match=r"teacher's logits must be \(600, classes\), one row per example, got"):
         distill(network(0), torch.zeros(shape), blobs, **QUICK)
 
 

@@ -51,7 +51,7 @@ def of_students(table: Table, alpha: float) -> Group:
     """The students of a sweep that were trained with this alpha."""
     rows = []
     networks = []
-    for row, network in zip(table.rows, table.students, strict=True):
+    for row, network in zip(table.rows, table.networks, strict=True):
         if row["alpha"] == alpha:
             measured = {name: row[column] for name, column in COLUMNS.items()}
             rows.append({"seed": row["seed"], **measured})

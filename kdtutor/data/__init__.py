@@ -3,9 +3,9 @@
 from kdtutor.data.batches import Augment, Data, as_input, batches
 from kdtutor.data.loading import folder, load, places, shipped
 from kdtutor.data.mnist import DataError
-from kdtutor.data.splits import Dataset, Split, jitter, label_noise, shifted, subset, without
+from kdtutor.data.splits import Dataset, JitteredSplit, Split, jitter, label_noise, shifted, subset, without
 
 __all__ = [
-    "Augment", "Data", "DataError", "Dataset", "Split", "as_input", "batches", "folder", "jitter", "label_noise",
-    "load", "places", "shifted", "shipped", "subset", "without",
+    "Augment", "Data", "DataError", "Dataset", "JitteredSplit", "Split", "as_input", "batches", "folder", "jitter",
+    "label_noise", "load", "places", "shifted", "shipped", "subset", "without",
 ]  # fmt: skip

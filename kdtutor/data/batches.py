@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from kdtutor._check import came
-from kdtutor.data.splits import Split
+from kdtutor.data.splits import JitteredSplit, Split
 
-Data = Split | Iterable[tuple[Tensor, Tensor]]
+Data = Split | JitteredSplit | Iterable[tuple[Tensor, Tensor]]
+Batch = tuple[Tensor, Tensor, Tensor | None]
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -18,26 +19,58 @@ def batches(
     device: torch.device,
     generator: torch.Generator | None = None,
     augment: Augment | None = None,
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """(inputs, labels, index) of each batch: rows of a Split, shuffled if there is a generator; an iterable's own."""
+) -> Iterator[Batch]:
+    """(inputs, labels, index) of each batch, on `device`.
+
+    A Split is cut into batches of batch_size, shuffled if there is a generator, and index (B,) says which rows they
+    are; of a JitteredSplit, which rows in which view. An iterable gives its own batches, and index is None. Raises
+    TypeError for an iterable of anything but pairs of tensors.
+    """
     if isinstance(data, Split):
-        images, labels = data.inputs.to(device), data.labels.to(device)
-        order = torch.arange(len(data)) if generator is None else torch.randperm(len(data), generator=generator)
-        for index in order.to(device).split(batch_size):
-            inputs = images.index_select(0, index)  # ten times faster than images[index]
-            yield inputs if augment is None else augment(inputs, generator), labels.index_select(0, index), index
-        return
-    for batch in data:
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
-            raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}{size}")
-        if not all(isinstance(part, Tensor) for part in batch):
-            raise TypeError(f"inputs and labels must be tensors, got {came(batch[0])} and {came(batch[1])}")
-        yield batch[0].to(device), batch[1].to(device), None
+        for images, labels, index in _of_split(data, batch_size, device, generator):
+            if augment is not None and generator is not None:
+                images = augment(images, generator)
+            yield images, labels, index
+    elif isinstance(data, JitteredSplit):
+        for images, labels, index in _of_split(data.split, batch_size, device, generator):
+            images, view = data.show(images, generator)
+            yield images, labels, len(data.split) * view.to(device) + index
+    else:
+        for batch in data:
+            inputs, labels = _pair(batch)
+            yield inputs.to(device), labels.to(device), None
+
+
+def _of_split(
+    split: Split, batch_size: int, device: torch.device, generator: torch.Generator | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    images = split.inputs.to(device)
+    labels = split.labels.to(device)
+    order = torch.arange(len(split))
+    if generator is not None:
+        order = torch.randperm(len(split), generator=generator)
+
+    for index in order.to(device).split(batch_size):
+        # index_select is ten times faster than images[index]
+        yield images.index_select(0, index), labels.index_select(0, index), index
+
+
+def _pair(batch: object) -> tuple[Tensor, Tensor]:
+    """An iterable's batch, checked."""
+    if not isinstance(batch, tuple | list):
+        raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__}")
+    if len(batch) != 2:
+        raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__} of {len(batch)}")
+    inputs, labels = batch
+    if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
+        raise TypeError(f"inputs and labels must be tensors, got {came(inputs)} and {came(labels)}")
+    return inputs, labels
 
 
 def as_input(inputs: Tensor, dtype: torch.dtype) -> Tensor:
     """Images of uint8 become 0..1 in the model's precision; floating point takes that precision; others stay."""
     if inputs.dtype == torch.uint8:
         return inputs.to(dtype).div_(255)
-    return inputs.to(dtype) if inputs.is_floating_point() else inputs
+    if inputs.is_floating_point():
+        return inputs.to(dtype)
+    return inputs

@@ -20,10 +20,13 @@ from kdtutor.data.splits import Dataset, Split
 def folder() -> Path:
     """Where data lies: the folder that KDTUTOR_DATA names, else the course's `data/`, else (for a kdtutor that was
     installed without its course) ``~/.cache/kdtutor``."""
-    if named := os.environ.get("KDTUTOR_DATA"):
+    named = os.environ.get("KDTUTOR_DATA")
+    if named:
         return Path(named).expanduser()
     course = _paths.checkout()
-    return course / "data" if course else Path.home() / ".cache" / "kdtutor"
+    if course is not None:
+        return course / "data"
+    return Path.home() / ".cache" / "kdtutor"
 
 
 def shipped() -> Path:
@@ -35,7 +38,9 @@ def shipped() -> Path:
 def places() -> tuple[Path, ...]:
     """Where MNIST is looked for, in this order."""
     course = _paths.checkout()
-    return tuple(dict.fromkeys((folder(), course / "data"))) if course else (folder(),)
+    if course is None or folder() == course / "data":
+        return (folder(),)
+    return (folder(), course / "data")
 
 
 def load(name: str = "mnist", *, fallback: str | None = None, download: bool = True) -> Dataset:
@@ -66,8 +71,9 @@ def load(name: str = "mnist", *, fallback: str | None = None, download: bool = T
 
 
 def _mnist(download: bool) -> list[Tensor]:
-    for root in filter(mnist.present, places()):
-        return mnist.read(root)
+    for root in places():
+        if mnist.present(root):
+            return mnist.read(root)
     if not download:
         raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND}")
     mnist.fetch(folder())
@@ -84,10 +90,12 @@ def _strokes() -> list[Tensor]:
             if file.metadata() == {"sha256": _checksum(tensors)}:
                 return tensors
     except (OSError, SafetensorError):
-        pass
+        pass  # there is none, or a damaged one
+
     tensors = list(strokes.make())
+    content = serialize(dict(zip(names, tensors, strict=True)), metadata={"sha256": _checksum(tensors)})
     try:
-        write(path, serialize(dict(zip(names, tensors, strict=True)), metadata={"sha256": _checksum(tensors)}))
+        write(path, content)
     except OSError as error:
         print(f"Each load draws the strokes digits anew: {error}")
     return tensors
@@ -96,12 +104,13 @@ def _strokes() -> list[Tensor]:
 def _checksum(tensors: list[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.numpy())
+        digest.update(tensor.numpy().data)
     return digest.hexdigest()
 
 
 def _dataset(name: str, images: Tensor, labels: Tensor, test_images: Tensor, test_labels: Tensor) -> Dataset:
     """Of the training images 5,000 are for validation, chosen at random and always the same: NumPy keeps the stream
     of RandomState. Not by a rule such as every twelfth: MNIST's even rows are twice as hard as its odd ones."""
-    whole, shuffled = Split(images, labels), torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
+    whole = Split(images, labels)
+    shuffled = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     return Dataset(name, whole[shuffled[5000:]], whole[shuffled[:5000]], Split(test_images, test_labels))

@@ -49,14 +49,17 @@ def _read_file(path: Path) -> Tensor:
         content = bytearray(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path} can't be read ({error.strerror})") from error
-    if fault := _fault(path.name, content):
+    fault = _fault(path.name, content)
+    if fault:
         raise DataError(f"{path} {fault}. {REPAIR}")
+
+    # a header of 8 bytes before labels, of 16 before images, then one byte per value
     if "labels" in path.name:
         return torch.frombuffer(content, dtype=torch.uint8, offset=8).long()
     return torch.frombuffer(content, dtype=torch.uint8, offset=16).view(-1, 1, 28, 28)
 
 
-def _fault(name: str, content: bytes) -> str:
+def _fault(name: str, content: bytes | bytearray) -> str:
     """What is wrong with a file's content; empty if nothing is."""
     size, checksum = FILES[name]
     if len(content) != size:
@@ -77,7 +80,8 @@ def fetch(root: Path) -> None:
         with tempfile.TemporaryDirectory(dir=root, prefix=".mnist-") as draft:
             _download(draft)
             for name in FILES:
-                if fault := _fault(name, (Path(draft) / RAW / name).read_bytes()):
+                fault = _fault(name, (Path(draft) / RAW / name).read_bytes())
+                if fault:
                     raise DataError(f"the downloaded {name} {fault}")
             (root / RAW).mkdir(parents=True, exist_ok=True)
             for name in FILES:

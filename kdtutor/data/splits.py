@@ -45,7 +45,8 @@ class Split:
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.inputs.shape[1:]))
-        dtype, classes = str(self.inputs.dtype).removeprefix("torch."), len(self.labels.unique())
+        dtype = str(self.inputs.dtype).removeprefix("torch.")
+        classes = len(self.labels.unique())
         return f"Split({len(self):,} examples of {size} {dtype}, {classes} classes)"
 
 
@@ -59,27 +60,68 @@ class Dataset:
     test: Split
 
     def __repr__(self) -> str:
-        sizes = (f"{part} {len(getattr(self, part)):,}" for part in ("train", "validation", "test"))
-        return f"Dataset({self.name}: {', '.join(sizes)})"
+        sizes = f"train {len(self.train):,}, validation {len(self.validation):,}, test {len(self.test):,}"
+        return f"Dataset({self.name}: {sizes})"
+
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+@dataclass(frozen=True)
+class JitteredSplit:
+    """A Split of images (N, C, H, W) that are shown in views: shifted by up to `shift` pixels each way, as by `jitter`.
+
+    There are (2 * shift + 1)² views. Example i in view v counts as row v * N + i, so that a tensor with N rows for
+    each view, such as a teacher's logits, can be looked up by row.
+    """
+
+    split: Split
+    shift: int = 2
+
+    @property
+    def views(self) -> int:
+        """How many views there are."""
+        return (2 * self.shift + 1) ** 2
+
+    def view(self, number: int) -> Split:
+        """All examples in one view."""
+        down, right = divmod(number, 2 * self.shift + 1)
+        everyone = torch.ones(len(self.split), dtype=torch.int64)
+        return Split(shifted(self.split.inputs, down * everyone, right * everyone, self.shift), self.split.labels)
+
+    def show(self, images: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """The images (B, C, H, W), each in a view drawn at random; and which (B,)."""
+        down, right = _draw_shifts(images, generator, self.shift)
+        return shifted(images, down, right, self.shift), (2 * self.shift + 1) * down + right
 
 
 def jitter(images: Tensor, generator: torch.Generator | None = None, shift: int = 2) -> Tensor:
-    """Shift each image by up to `shift` pixels each way; the border fills with 0. (B, C, H, W) -> the same shape."""
+    """Shift each image by up to `shift` pixels each way; the border fills with 0. (B, C, H, W) -> the same shape.
+
+    Raises ValueError for a shift below 1 and for images of another shape.
+    """
     check_count("shift", shift)
     if images.dim() != 4:
         raise ValueError(f"images must be (B, channels, H, W), got shape {shape(images)}")
-    down, right = torch.randint(0, 2 * shift + 1, (2, len(images)), generator=generator)
+    down, right = _draw_shifts(images, generator, shift)
     return shifted(images, down, right, shift)
+
+
+def _draw_shifts(images: Tensor, generator: torch.Generator | None, shift: int) -> tuple[Tensor, Tensor]:
+    """How far each image is moved down and to the right, as `shifted` takes it: (B,) each, in 0..2 * shift."""
+    down, right = torch.randint(0, 2 * shift + 1, (2, len(images)), generator=generator)
+    return down, right
 
 
 def shifted(images: Tensor, down: Tensor, right: Tensor, shift: int) -> Tensor:
     """Image i of (B, C, H, W) moved down by shift - down[i] rows and right by shift - right[i] columns; down and right
     (B,) lie in 0..2 * shift."""
     batch, _, height, width = images.shape
-    padded = F.pad(images, (shift,) * 4)
-    views = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)
+    padded = F.pad(images, (shift, shift, shift, shift))
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, 2s+1, 2s+1, H, W)
     rows = torch.arange(batch, device=images.device)
-    return views[rows, :, down.to(images.device), right.to(images.device)]
+    return windows[rows, :, down.to(images.device), right.to(images.device)]
 
 
 def subset(split: Split, size: int, seed: int = 0) -> Split:
@@ -88,16 +130,19 @@ def subset(split: Split, size: int, seed: int = 0) -> Split:
     check_seed(seed)
     if size > len(split):
         raise ValueError(f"size must be at most the {len(split)} examples of the split, got {size}")
-    return split[torch.randperm(len(split), generator=torch.Generator().manual_seed(int(seed)))[:size]]
+    generator = torch.Generator().manual_seed(int(seed))
+    return split[torch.randperm(len(split), generator=generator)[:size]]
 
 
 def label_noise(split: Split, rate: float, seed: int = 0) -> Split:
     """Give a fraction `rate` of the examples a wrong label, uniform over the other classes; images are shared."""
     check_fraction("rate", rate)
     check_seed(seed)
-    generator = torch.Generator().manual_seed(int(seed))
-    if (classes := int(split.labels.max()) + 1) < 2:
+    classes = int(split.labels.max()) + 1
+    if classes < 2:
         raise ValueError("split must hold a label above 0, or there is no wrong label to give")
+
+    generator = torch.Generator().manual_seed(int(seed))
     chosen = torch.randperm(len(split), generator=generator)[: round(rate * len(split))]
     labels = split.labels.clone()
     labels[chosen] += torch.randint(1, classes, (len(chosen),), generator=generator)

@@ -103,12 +103,14 @@ def make(train: int = 60_000, test: int = 10_000, seed: int = 0) -> tuple[Tensor
     for name, count in (("train", train), ("test", test)):
         if not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be a whole number of images >= 1, got {count!r}")
-    halves = []
-    for stream, count in enumerate((train, test)):
-        generator = torch.Generator().manual_seed(2 * seed + stream)
-        labels = torch.randint(10, (count,), generator=generator)
-        halves += [draw(labels, generator), labels]
-    return tuple(halves)
+    return *_draw_half(train, seed=2 * seed), *_draw_half(test, seed=2 * seed + 1)
+
+
+def _draw_half(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Images and labels of one half, from a random stream of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(10, (count,), generator=generator)
+    return draw(labels, generator), labels
 
 
 def draw(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -118,7 +120,9 @@ def draw(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
     global one is used. Raises ValueError for labels of another type, shape or range.
     """
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.dim() != 1:
-        got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        got = type(labels).__name__
+        if isinstance(labels, Tensor):
+            got = f"{labels.dtype} {tuple(labels.shape)}"
         raise ValueError(f"labels must be a tensor of int64 and shape (N,), got {got}")
     if len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
         raise ValueError(f"labels must be in 0..9, got {labels.min().item()}..{labels.max().item()}")
@@ -127,19 +131,28 @@ def draw(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Move the pen: middles (N, S, 2) and lengths (N, S, 1) of the steps of its path, in pixels, y down."""
-    uniform, normal = partial(torch.rand, generator=generator), partial(torch.randn, generator=generator)
-    n, (control, curve, drawn, count, first) = len(labels), _styles()
+    uniform = partial(torch.rand, generator=generator)
+    normal = partial(torch.randn, generator=generator)
+    n = len(labels)
+
+    # a style of the digit, its points a little off
+    control, curve, drawn, count, first = _styles()
     style = first[labels] + (count[labels] * uniform(n)).long()  # (N,)
-    path = curve[style] @ (control[style] + WOBBLE * normal(n, *control.shape[1:]))
+    path = curve[style] @ (control[style] + WOBBLE * normal(n, *control.shape[1:]))  # (N, POINTS, 2)
+
+    # bent as a whole, and brought to its size
     x, y = path.unbind(-1)
     bend = BEND_MEAN + BEND_SPREAD * normal(n, 5, 2)
     path = torch.stack([x, y, x * x, x * y, y * y], -1) @ bend  # (N, POINTS, 5) @ (N, 5, 2)
     extent = (path.amax(1) - path.amin(1)).amax(-1).view(n, 1, 1)
     path = path / extent * SIZE * (1 + SIZE_SPREAD * normal(n, 1, 1))
+
+    # steps of the pen, the middle of their ink near the middle of the image
     length = path.diff(dim=1).norm(dim=-1, keepdim=True) * drawn[style].unsqueeze(-1)  # 0 while the pen is up
     middle = (path[:, 1:] + path[:, :-1]) / 2
     centre = (middle * length).sum(1, keepdim=True) / length.sum(1, keepdim=True)
-    least, most = -ROOM - middle.amin(1, keepdim=True), ROOM - middle.amax(1, keepdim=True)
+    least = -ROOM - middle.amin(1, keepdim=True)  # how far it may be moved
+    most = ROOM - middle.amax(1, keepdim=True)
     return middle + (SHIFT * normal(n, 1, 2) - centre).clamp(least, most), length
 
 
@@ -149,10 +162,13 @@ def _ink(middle: Tensor, length: Tensor, generator: torch.Generator | None) -> T
     Each step leaves a Gaussian blot, the product of a profile across the image and one down it, so the sum of
     all blots is a matrix product. It is about 1 in the middle of a line, whatever the pen's width.
     """
-    uniform, normal = partial(torch.rand, generator=generator), partial(torch.randn, generator=generator)
+    uniform = partial(torch.rand, generator=generator)
+    normal = partial(torch.randn, generator=generator)
     n, steps, _ = middle.shape
+
     width = PEN[0] + (PEN[1] - PEN[0]) * uniform(n, 1, 1)
     width = width * (1 + PRESSURE * normal(n, 1, 1) * torch.linspace(-1, 1, steps).view(-1, 1))  # (N, S, 1)
+
     distance = (middle.unsqueeze(-1) - PIXELS) / width.unsqueeze(-1)  # (N, S, 2, 28)
     across, down = torch.exp(-distance.square() / 2).unbind(2)
     ink = (down * length / (width * (2 * torch.pi) ** 0.5)).mT @ across  # (N, 28, S) @ (N, S, 28)
@@ -167,37 +183,57 @@ def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     Control points (P, K, 2), from the middle of the box and padded with 0; curves (P, POINTS, K), to multiply
     them with; which steps are drawn, (P, POINTS - 1); each digit's count of styles and first row, both (10,).
     """
-    parsed = [_parse(style) for styles in STYLES.values() for style in styles]
-    control = pad_sequence([points for points, _ in parsed], batch_first=True)
-    curves, drawn = zip(*[_curve(*style, control.shape[1]) for style in parsed], strict=True)
+    points: list[Tensor] = []
+    pieces: list[list[list[int]]] = []
+    for styles in STYLES.values():
+        for style in styles:
+            its_points, its_pieces = _parse(style)
+            points.append(its_points)
+            pieces.append(its_pieces)
+    control = pad_sequence(points, batch_first=True)
+
+    curves: list[Tensor] = []
+    drawn: list[Tensor] = []
+    for its_points, its_pieces in zip(points, pieces, strict=True):
+        curve, its_drawn = _curve(its_points, its_pieces, columns=control.shape[1])
+        curves.append(curve)
+        drawn.append(its_drawn)
+
     count = torch.tensor([len(styles) for styles in STYLES.values()])
     return control, torch.stack(curves), torch.stack(drawn), count, count.cumsum(0) - count
 
 
 def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
     """Control points (k, 2) of a style; its smooth pieces between corners and lifts, as indices of points."""
-    points, pieces = [], []
+    points: list[list[float]] = []
+    pieces: list[list[int]] = []
     for stroke in style.split("|"):
-        piece = []
+        piece: list[int] = []
         for mark in stroke.split():
             piece.append(len(points))
             points.append([int(percent) / 100 - 0.5 for percent in mark.rstrip("!").split(",")])
             if mark.endswith("!"):
                 pieces.append(piece)
-                piece = piece[-1:]
+                piece = piece[-1:]  # the next one starts at the corner
         pieces.append(piece)
     return torch.tensor(points), pieces
 
 
 def _curve(points: Tensor, pieces: list[list[int]], columns: int) -> tuple[Tensor, Tensor]:
     """Catmull-Rom weights (POINTS, columns) of the points along the path; which steps between are drawn."""
-    windows = [w for p in pieces for w in zip(p[:1] + p, p, p[1:], p[2:] + p[-1:], strict=False)]
-    around = torch.tensor(windows)  # (segments, 4): the points before it, at its start, at its end, after it
+    segments = []  # each as the points before it, at its start, at its end, after it
+    for piece in pieces:
+        padded = [piece[0], *piece, piece[-1]]  # a piece's end counts as its own neighbour
+        for i in range(len(piece) - 1):
+            segments.append(padded[i : i + 4])
+    around = torch.tensor(segments)  # (segments, 4)
     chord = (points[around[:, 2]] - points[around[:, 1]]).norm(dim=-1)
     ends = chord.cumsum(0)
+
     at = (torch.arange(POINTS) + 0.5) / POINTS * ends[-1]  # evenly spread
     segment = torch.searchsorted(ends, at)
     t = 1 - (ends[segment] - at) / chord[segment]  # 0..1 along the segment
+
     weights = torch.stack([t**0, t, t**2, t**3], -1) @ CATMULL_ROM  # (POINTS, 4)
     curve = torch.zeros(POINTS, columns).scatter_add_(1, around[segment], weights)
     lifts = torch.cat([torch.tensor([0]), (around[1:, 1] != around[:-1, 2]).cumsum(0)])

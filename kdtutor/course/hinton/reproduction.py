@@ -20,11 +20,10 @@ from kdtutor.course.hinton.scales import FULL, QUICK
 from kdtutor.course.records import Records, Row
 from kdtutor.course.teachers import load_teacher, wide_teacher
 from kdtutor.data import Dataset, jitter
-from kdtutor.losses import distillation_loss
 from kdtutor.models import Ensemble, mlp
 from kdtutor.results import History, Table
 from kdtutor.sweeps import sweep
-from kdtutor.training import distill, fit, predict, train
+from kdtutor.training import distill, predict, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
@@ -197,12 +196,11 @@ class Section:
     def best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
         """A student 2x800 that matches the mean of several teachers, on the jittered views that they see."""
         network, views = mlp(784, 800, 800, 10, seed=settings["seed"]), self._views(teachers)
-
-        def loss(logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor) -> Tensor:
-            return distillation_loss(logits, views.answers_to(index), labels, temperature=temperature, alpha=1.0)
-
-        options = {"augment": views.jitter, "optimizer": ADAMW} | self._options(**settings)
-        _check_finished(fit(network, self.data.train, loss, **options))
+        options = self._options(**settings)
+        history = distill(
+            network, views, self.data.train, temperature=temperature, alpha=1.0, optimizer=ADAMW, **options
+        )
+        _check_finished(history)
         return self._stored("best", network, settings)
 
     def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import came, shape
-from kdtutor._device import dtype_of, lent, seeded, threads, threads_for
+from kdtutor._device import dtype_of, on_device, seeded, threads, threads_for
 from kdtutor.data import as_input
 
 BATCH_SIZE = 256
@@ -42,7 +42,7 @@ def call_model(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
 def logits_in_eval_mode(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
     """The model's logits (n, C) in eval mode, on the CPU, in the precision in which it gives them."""
     device = device_of(model)
-    with lent(model, device, training=False), threads(threads_for(model, inputs, BATCH_SIZE, device)):
+    with on_device(model, device, training=False), threads(threads_for(model, inputs, BATCH_SIZE, device)):
         return torch.cat([call_model(name, model, part) for part in inputs.split(BATCH_SIZE)])
 
 

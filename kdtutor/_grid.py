@@ -1,0 +1,83 @@
+"""The grid of a sweep: one row for each student to come, and which of them are trained together."""
+
+from collections.abc import Callable, Iterable
+from numbers import Real
+from typing import Any
+
+from kdtutor._check import check_fraction, check_positive, check_seed
+
+Row = dict[str, Any]
+
+
+def grid(seeds: object, temperature: object, alpha: object, lr: object) -> list[Row]:
+    """One row for each combination, the seeds of a combination side by side.
+
+    At alpha = 0 (the student alone) the temperature plays no part and is None: one student for each seed and lr.
+    Raises TypeError and ValueError for settings that aren't as `sweeps.sweep` wants them.
+    """
+    seed_values = _seeds(seeds)
+    temperatures = _numbers("temperature", temperature, check_positive)
+    alphas = _numbers("alpha", alpha, check_fraction)
+    rates = _numbers("lr", lr, check_positive)
+
+    soft_terms: list[tuple[float | None, float]] = []
+    if 0 in alphas:
+        soft_terms.append((None, 0.0))
+    for weight in alphas:
+        if weight > 0:
+            soft_terms += [(t, weight) for t in temperatures]
+
+    rows = []
+    for rate in rates:
+        for t, weight in soft_terms:
+            for seed in seed_values:
+                rows.append({"seed": seed, "temperature": t, "alpha": weight, "lr": rate, "diverged": False})
+    return rows
+
+
+def _seeds(seeds: object) -> list[int]:
+    if isinstance(seeds, Real) or not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be several seeds, such as range(5), got {seeds!r}")
+    values = list(seeds)
+    for seed in values:
+        check_seed(seed)
+    _check_distinct("seeds", values)
+    return [int(seed) for seed in values]
+
+
+def _numbers(name: str, values: object, check: Callable[[str, float], None]) -> list[float]:
+    """A setting's values, given as a number or several."""
+    if isinstance(values, Real):
+        values = [values]
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a number or several, got {values!r}")
+    numbers = list(values)
+    for number in numbers:
+        check(name, number)
+    _check_distinct(name, numbers)
+    return [float(number) for number in numbers]
+
+
+def _check_distinct(name: str, values: list[Any]) -> None:
+    if not values or len({*values}) < len(values):
+        raise ValueError(f"{name} must hold at least one value, and none twice, got {values}")
+
+
+def chunks(rows: list[Row], at_once: int) -> list[list[int]]:
+    """Places of rows to train together, at most `at_once`: of one lr, and the same settings for each seed, seed by
+    seed. The first seeds come first, so that an interrupted sweep leaves as many complete pairs as it can."""
+    seeds = len({row["seed"] for row in rows})
+    starts = list(range(0, len(rows), seeds))  # where each combination of settings begins
+
+    places = []
+    while starts:
+        rate = rows[starts[0]]["lr"]
+        combinations = [start for start in starts[:at_once] if rows[start]["lr"] == rate]
+        starts = starts[len(combinations) :]
+        seeds_at_once = max(1, at_once // len(combinations))
+        for first in range(0, seeds, seeds_at_once):
+            chunk: list[int] = []
+            for seed in range(first, min(first + seeds_at_once, seeds)):
+                chunk += [start + seed for start in combinations]
+            places.append(chunk)
+    return sorted(places, key=lambda chunk: chunk[0] % seeds)
