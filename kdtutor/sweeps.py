@@ -63,7 +63,8 @@ def sweep(
 
     Networks that `_batched.stackable` doesn't take (with dropout, say) are trained one by one. A student whose loss
     doesn't stay finite is marked `diverged` and leaves the others alone. Ctrl-C keeps the students that are finished.
-    Raises TypeError and ValueError for bad arguments.
+    The table keeps the logits on the held-out splits, too: 0.6 MB per student for 15,000 images of 10 classes. Raises
+    TypeError and ValueError for bad arguments.
     """
     from tqdm.auto import tqdm
 

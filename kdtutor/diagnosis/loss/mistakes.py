@@ -178,7 +178,7 @@ def check_jumps(analysis: Analysis, findings: Findings) -> None:
     """Where a weight isn't the formula's: is T², or T, all that is missing there?"""
     soft = analysis.decomposition.soft
     temperature = analysis.observation.temperature
-    if soft and not isinstance(soft.student_temperature, str):
+    if soft and not analysis.loss.takes("temperature"):
         temperature = soft.student_temperature  # it is fixed inside
 
     for jump in analysis.edges.jumps:
