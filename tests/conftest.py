@@ -16,6 +16,23 @@ from kdtutor.data import mnist, strokes
 torch.set_num_threads(1)
 matplotlib.use("Agg")  # not by MPLBACKEND: the notebooks' kernels would inherit that
 
+# Tests mean the same on a machine with a GPU: only those marked `gpu` see it. Elsewhere these are skipped.
+HAS_GPU = torch.cuda.is_available()
+torch.cuda.is_available = lambda: False
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("gpu") and not HAS_GPU:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
+@pytest.fixture(autouse=True)
+def gpu_in_sight(request, monkeypatch):
+    """The GPU, for tests that are marked `gpu`."""
+    if request.node.get_closest_marker("gpu"):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
 
 @pytest.fixture(scope="session")
 def drawn():

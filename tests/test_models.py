@@ -10,7 +10,7 @@ from kdtutor import cnn, count_parameters, mlp
 from kdtutor._device import dtype_of, on_device, pick_device
 from kdtutor.models import Ensemble
 
-CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
 
 @pytest.mark.parametrize("sizes", [(4, 3), (4, 5, 3), (784, 30, 20, 10)])
@@ -207,10 +207,14 @@ def test_dtype_of():
 
 def test_pick_device():
     assert pick_device("cpu") == pick_device(torch.device("cpu")) == torch.device("cpu")
-    assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert pick_device() == torch.device("cpu")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.gpu
+def test_a_gpu_is_taken_if_there_is_one():
+    assert pick_device().type == pick_device("cuda").type == "cuda"
+
+
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"got cuda, and torch finds no GPU$"):
         pick_device("cuda")

@@ -425,7 +425,7 @@ def test_the_progress_bar_counts_epochs_of_students(blob_data, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_the_gpu_gives_the_same_students(image_data):
     logits = teacher_of(image_data, 10)["train"]
     for factory in (in_double(partial(mlp, 784, 9, 10)), in_double(partial(cnn, 2, 5))):

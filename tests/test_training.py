@@ -708,7 +708,7 @@ def test_the_progress_bar_shows_the_latest_figures_on_stderr(blobs, capsys, monk
     assert f"validation_errors={history.validation_errors[-1]:.4g}" in shown.err
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_the_gpu_is_used_and_models_come_back(images):
     student, teacher = mlp(784, 16, 10, dropout=0.2, seed=0), mlp(784, 16, 10, seed=1)
     seen = set()
