@@ -463,6 +463,7 @@ def test_an_untrained_teacher(digits):
 
 def test_an_untrained_head(setup):
     given = setup()
+    torch.manual_seed(0)
     given.teacher[-1].reset_parameters()
     nn.init.zeros_(given.teacher[-1].weight)
     assert names(check(given)) == ["untrained_teacher"]
