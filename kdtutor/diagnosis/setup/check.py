@@ -132,8 +132,9 @@ def _checked(setup: Setup, loss: Loss | None, step: Step | None, evaluate: Evalu
         detached = check_loss(setup, findings, loss)
     else:
         findings.skip("cached logits and the loss", "the models' outputs can't be used")
+    # last, because step and evaluate are the user's own: what they leave behind is undone by the caller
     check_gradients(setup, findings, step, detached)
-    check_evaluation(setup, findings, evaluate)  # last, because it moves the student
+    check_evaluation(setup, findings, evaluate)
     return findings
 
 
