@@ -15,7 +15,7 @@ from kdtutor import Split, distillation_loss, evaluate, jitter, mlp, predict, tr
 from kdtutor.data import label_noise
 from kdtutor.diagnosis import check_run
 from kdtutor.diagnosis.setup.models import preserve_state
-from kdtutor.diagnosis.setup.normalisation import usual_scalings
+from kdtutor.diagnosis.setup.teacher import usual_scalings
 from kdtutor.models import Ensemble
 
 ADAM = torch.optim.Adam
@@ -169,6 +169,20 @@ def test_a_mode_that_changes_nothing_is_a_note(setup):
     report = check(given)
     assert names(report) == []
     assert noted(report) == ["teacher_in_train_mode"]
+
+
+def test_with_cached_logits_the_teachers_mode_is_a_note_and_a_step_gets_them(setup):
+    given = setup()
+    cached = predict(given.teacher, given.data)
+    given.teacher.train()
+
+    def step(inputs, labels, teacher_logits):
+        return distillation_loss(given.student(inputs), teacher_logits, labels)
+
+    report = check(given, teacher_logits=cached, step=step)
+    assert names(report) == []
+    assert noted(report) == ["teacher_in_train_mode"]
+    assert "the run uses cached ones" in report.notes[0].what
 
 
 class Wrapper(nn.Module):
@@ -449,6 +463,7 @@ def test_an_untrained_teacher(digits):
 
 def test_an_untrained_head(setup):
     given = setup()
+    torch.manual_seed(0)
     given.teacher[-1].reset_parameters()
     nn.init.zeros_(given.teacher[-1].weight)
     assert names(check(given)) == ["untrained_teacher"]
@@ -530,6 +545,57 @@ def test_outputs_that_are_not_finite(setup):
     given = setup()
     given.student[1].weight.data[:] = float("inf")
     assert names(check(given)) == ["non_finite_outputs"]
+
+
+# What can't be checked is said
+
+
+def test_a_cache_is_not_judged_by_a_teacher_that_sees_other_inputs(setup):
+    given = setup()
+    cached = predict(given.teacher, given.data)
+    report = check(given, teacher_logits=cached, teacher_transform=lambda x: 1 - x)
+    assert names(report) == ["other_normalisation"]
+    assert "cached logits: the teacher's own answers aren't right here" in report.not_checked
+
+
+def test_a_teacher_of_fewer_classes_than_labels(setup):
+    given = setup(mlp(784, 16, 5, seed=0))
+    report = check(given)
+    assert names(report) == ["class_counts_differ"]
+    assert "the teacher's errors: it has 5 classes, and labels go to 9" in report.not_checked
+
+
+def test_inputs_that_have_no_scaling_and_more_classes_than_can_be_reordered():
+    models = [nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2001)) for _ in range(2)]
+    tokens = torch.arange(90).view(30, 3) % 9
+    report = check_run(models[0].eval(), models[1], [(tokens, torch.arange(30))])
+    unseen = " ".join(report.not_checked)
+    assert "they aren't varied, finite floating-point numbers" in unseen
+    assert "2001 are too many" in unseen
+
+
+def test_a_loss_that_fails_in_half_precision(setup):
+    def loss(s, t, y):
+        if s.dtype == torch.float16:
+            raise RuntimeError("not implemented\n for 'Half'")
+        return distillation_loss(s, t, y)
+
+    sentence = "the loss on logits that are 100 apart, in half precision: not implemented for 'Half'"
+    assert sentence in check(setup(), loss=loss).not_checked
+
+
+def test_a_loss_without_gradients(setup):
+    report = check(setup(), loss=lambda s, t, y: (s - t).detach().square().mean())
+    assert "gradients to the teacher: the loss lets none through" in report.checked
+
+
+def test_models_without_parameters_or_with_empty_ones():
+    """Empty parameters lie in one place, and share nothing."""
+    teacher, student = nn.Flatten(), nn.Linear(3, 3)
+    teacher.empty, student.empty = nn.Parameter(torch.empty(0)), nn.Parameter(torch.empty(0))
+    batches = [(torch.eye(3), torch.arange(3))]
+    assert names(check_run(teacher, student, batches)) == []
+    assert names(check_run(nn.Flatten(), student, batches)) == []
 
 
 # The loss and the evaluation
@@ -739,6 +805,9 @@ def test_preserve_state_restores_after_an_error():
     assert model.running_mean.abs().sum() == 0
 
 
+WITH_CACHE = (torch.zeros(2, 784), torch.tensor([0, 1]), torch.zeros(2, 10))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -753,11 +822,18 @@ def test_preserve_state_restores_after_an_error():
         ({"data": [(torch.zeros(2, 784), torch.tensor([0, 12]))]}, r"labels must lie in 0\.\.9"),
         ({"data": [(torch.zeros(2, 7), torch.tensor([0, 1]))]}, "student must accept a batch of its inputs"),
         ({"optimizer": 3}, "optimizer must be"),
+        ({"optimizer": [3]}, "optimizer must be a torch.optim.Optimizer or a list of them, got int"),
+        ({"modules": 3}, "each of modules must be an nn.Module, got int"),
         ({"modules": [3]}, "each of modules must be"),
+        ({"data": [(torch.zeros(2, 784), torch.tensor([0, 1]))], "teacher_logits": torch.zeros(1, 10)}, "one row per"),
+        ({"data": [WITH_CACHE], "teacher_logits": torch.zeros(2, 10)}, "cached logits must come with every batch, or"),
+        ({"data": [WITH_CACHE, WITH_CACHE[:2]]}, "cached logits must come with every batch"),
         ({"transform": 3}, "transform must be a function"),
+        ({"transform": lambda x: x.numpy()}, "transform must give a tensor with a row for each of .*, got ndarray"),
         ({"transform": lambda x: x[:1]}, "transform must give a tensor with a row for each"),
         ({"teacher_logits": [1.0]}, "teacher_logits must be a floating-point tensor"),
         ({"teacher_logits": torch.zeros(3, 10)}, "teacher_logits must be"),
+        ({"teacher_logits": torch.zeros(10)}, r"teacher_logits must be \(N, C\), got \(10,\)"),
         ({"student": nn.Conv2d(1, 2, 3)}, "student must map inputs to logits"),
         ({"student": nn.LSTM(28, 10), "transform": lambda x: x[:, 0]}, "student must map inputs to a tensor of logits"),
         ({"loss": lambda s, t, y: 0.5}, "loss must return a tensor"),

@@ -3,7 +3,6 @@ the mistakes around it: models, optimizer, data, evaluation."""
 
 from kdtutor.diagnosis.findings import Finding, Report
 from kdtutor.diagnosis.loss.diagnosis import Diagnosis, diagnose
-from kdtutor.diagnosis.setup.check import check_run
-from kdtutor.diagnosis.setup.report import RunCheck
+from kdtutor.diagnosis.setup.check import RunCheck, check_run
 
 __all__ = ["Diagnosis", "Finding", "Report", "RunCheck", "check_run", "diagnose"]

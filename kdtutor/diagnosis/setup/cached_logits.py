@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from kdtutor.diagnosis.setup.given import Setup
+from kdtutor.diagnosis.setup.given import Findings, Setup
 from kdtutor.diagnosis.setup.models import logits_in_eval_mode
-from kdtutor.diagnosis.setup.report import Findings
 
 ROUNDING = 0.03  # what half precision or autocast may change, as a part of the logits' size
 FEW = 60  # rows of which it can't be told whether they belong to other examples
@@ -19,7 +18,7 @@ def check_cache(setup: Setup, findings: Findings, teacher_mistake: str | None) -
         return
     usable = (setup.teacher_logits.isfinite() & setup.cached_logits.isfinite()).all(0)  # without masked classes
     if teacher_mistake == "other_normalisation" or usable.sum() < 2:
-        findings.not_checked.append("cached logits: the teacher's own answers aren't right here")
+        findings.skip("cached logits", "the teacher's own answers aren't right here")
         return
 
     expected, cached = _centred(setup.teacher_logits[:, usable]), _centred(setup.cached_logits[:, usable])
@@ -34,9 +33,9 @@ def check_cache(setup: Setup, findings: Findings, teacher_mistake: str | None) -
     elif _of_other_examples(expected[differs], cached[differs]):
         findings.add(
             "cached_logits_shuffled",
-            what=f"{off:,} of {total:,} cached rows have nothing to do with the teacher's answers to their examples.",
-            effect="Each image gets another image's targets.",
-            fix="teacher_logits[index], with the index of each example in its batch; shuffle both or neither.",
+            f"{off:,} of {total:,} cached rows have nothing to do with the teacher's answers to their examples.",
+            "Each image gets another image's targets.",
+            "teacher_logits[index], with the index of each example in its batch; shuffle both or neither.",
         )
     elif setup.varies:
         what = f"The student sees another view each time, and {off:,} of {total:,} cached rows answer others."
@@ -45,19 +44,18 @@ def check_cache(setup: Setup, findings: Findings, teacher_mistake: str | None) -
         how = _how_they_differ(setup, usable, expected, cached)
         findings.add(
             "cached_logits_differ",
-            what=f"{off:,} of {total:,} cached rows differ from the teacher's answers: {how}.",
-            effect="The student learns from another teacher than this one, or for other inputs.",
-            fix="Cache again: this teacher, in eval mode, its logits (no softmax, no temperature), the inputs of the "
-            "run.",
+            f"{off:,} of {total:,} cached rows differ from the teacher's answers: {how}.",
+            "The student learns from another teacher than this one, or for other inputs.",
+            "Cache again: this teacher, in eval mode, its logits (no softmax, no temperature), the inputs of the run.",
         )
 
 
 def _add_augmented(findings: Findings, what: str) -> None:
     findings.add(
         "cached_logits_augmented",
-        what=what,
-        effect="Targets belong to a view that the student doesn't see.",
-        fix="Compute teacher(view) in the loop, on the view that the student sees; or cache a fixed number of views.",
+        what,
+        "Targets belong to a view that the student doesn't see.",
+        "Compute teacher(view) in the loop, on the view that the student sees; or cache a fixed number of views.",
     )
 
 

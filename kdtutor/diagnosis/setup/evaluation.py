@@ -2,7 +2,7 @@
 
 While `evaluate` runs, the student's outputs are replaced by logits of our own, the same for every example. Their NLL at
 any T follows from the labels' shares alone; so the NLL that comes back tells the T. It is done twice, with logits of
-two sizes, and one T has to explain both.
+two sizes, and one T has to explain both; a number that doesn't come from the student's outputs can't.
 """
 
 import math
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from kdtutor.data import Split
-from kdtutor.diagnosis.setup.given import Setup
-from kdtutor.diagnosis.setup.report import Findings
+from kdtutor.diagnosis.setup.given import Findings, Setup
 
+Evaluate = Callable[..., Any]
 EXAMPLES = 512  # given to evaluate
 SIZES = (4.0, 2.0)  # of the logits, which lie in -size..size
 TOLERANCE = 0.05  # of log T
 
 
-def check_evaluation(setup: Setup, findings: Findings, evaluate: Callable[..., Any] | None) -> None:
+def check_evaluation(setup: Setup, findings: Findings, evaluate: Evaluate | None) -> None:
     """Whether `evaluate` measures at T = 1, and leaves the student in train mode."""
     if evaluate is None:
-        findings.not_checked.append("the temperature of the evaluation: no evaluate was given")
+        findings.skip("the temperature of the evaluation", "no evaluate was given")
         return
     classes = setup.student_logits.shape[1]
     data, labels = _examples(setup)
@@ -36,32 +36,29 @@ def check_evaluation(setup: Setup, findings: Findings, evaluate: Callable[..., A
 
     temperatures = []
     for size in SIZES:
-        with setup.preserved():
-            setup.student.train()
-            nll = _nll_of(evaluate, setup.student, data, size * logits)
-            left_in_train_mode = setup.student.training
+        setup.student.train()
+        nll = _nll_of(evaluate, setup.student, data, size * logits)
         temperatures.append(_temperature(nll, size * logits, shares))
 
     first, second = temperatures
     if first is None or second is None or abs(math.log(first / second)) > TOLERANCE:
         why = "it doesn't return the mean NLL in nats of student(inputs) at any one temperature"
-        findings.not_checked.append(f"the temperature of the evaluation: {why}")
+        findings.skip("the temperature of the evaluation", why)
         return
     findings.checked.append("the temperature of the evaluation")
     if abs(math.log(first)) > TOLERANCE:
         findings.add(
             "evaluated_at_temperature",
-            what=f"evaluate() gives the NLL at T = {first:.3g}, not at T = 1.",
-            effect="Errors are the same, but NLL and calibration are those of another model than the one that will be "
-            "used.",
-            fix="F.cross_entropy(student_logits, labels), without a temperature: it is for training alone.",
+            f"evaluate() gives the NLL at T = {first:.3g}, not at T = 1.",
+            "Errors are the same, but NLL and calibration are those of another model than the one that will be used.",
+            "F.cross_entropy(student_logits, labels), without a temperature: it is for training alone.",
         )
-    if not left_in_train_mode:
+    if not setup.student.training:
         findings.add(
             "evaluation_leaves_eval_mode",
-            what="evaluate() leaves the student in eval mode.",
-            effect="Unless train() is called again, it learns without dropout, and with old batch-norm statistics.",
-            fix="student.train() at the start of each epoch.",
+            "evaluate() leaves the student in eval mode.",
+            "Unless train() is called again, it learns without dropout, and with old batch-norm statistics.",
+            "student.train() at the start of each epoch.",
             mistake=False,
         )
 
@@ -75,14 +72,10 @@ def _examples(setup: Setup) -> tuple[Split | DataLoader, Tensor]:
     return DataLoader(TensorDataset(setup.inputs[:EXAMPLES], labels), batch_size=128), labels
 
 
-def _nll_of(evaluate: Callable[..., Any], student: nn.Module, data: object, logits: Tensor) -> float | None:
-    """The NLL that evaluate reports of a student whose logits (C,) are these for each example; None if it doesn't call
-    the student."""
-    called = False
+def _nll_of(evaluate: Evaluate, student: nn.Module, data: object, logits: Tensor) -> float:
+    """The NLL that evaluate reports of a student whose logits (C,) are these for each example."""
 
     def replace(_module: nn.Module, _inputs: object, outputs: Tensor) -> Tensor:
-        nonlocal called
-        called = True
         return logits.to(outputs).expand_as(outputs)
 
     hook = student.register_forward_hook(replace)
@@ -94,10 +87,10 @@ def _nll_of(evaluate: Callable[..., Any], student: nn.Module, data: object, logi
         result = result[0]
     if not isinstance(result, Real) and not (isinstance(result, Tensor) and result.numel() == 1):
         raise TypeError(f"evaluate must return the NLL, or (NLL, errors), got {type(result).__name__}")
-    return float(result) if called else None
+    return float(result)
 
 
-def _temperature(nll: float | None, logits: Tensor, shares: Tensor) -> float | None:
+def _temperature(nll: float, logits: Tensor, shares: Tensor) -> float | None:
     """The T from 1/20 to 50 at which logits (C,) for all examples have this NLL; None if there is none."""
     from scipy.optimize import brentq
 
@@ -106,6 +99,6 @@ def _temperature(nll: float | None, logits: Tensor, shares: Tensor) -> float | N
         return float(-(shares * log_p).sum()) - nll
 
     low, high = -math.log(20), math.log(50)
-    if nll is None or not difference(high) <= 0 <= difference(low):
+    if not difference(high) <= 0 <= difference(low):
         return None
     return math.exp(brentq(difference, low, high))

@@ -1,14 +1,12 @@
-"""What `check_run` looks at; what it finds is in `report`."""
+"""What each check of `check_run` is given: the set-up at which it looks, and the findings to which it adds."""
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from kdtutor.diagnosis.setup.examples import Transform, read_sample, transformed, what_varies
-from kdtutor.diagnosis.setup.models import logits_in_eval_mode, preserve_state
+from kdtutor.diagnosis.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,6 @@ class Setup:
     student_logits: Tensor
     teacher_logits: Tensor
 
-    def preserved(self) -> AbstractContextManager[None]:
-        """Whatever the user's own functions do inside is undone afterwards."""
-        return preserve_state(self.teacher, self.student, *self.modules, data=self.data)
-
     def student_parameters(self) -> list[nn.Parameter]:
         """The student's parameters, without those of a teacher that it holds."""
         teachers: set[nn.Parameter] = set()
@@ -65,41 +59,27 @@ class Setup:
         return {parameter for parameter in self.teacher.parameters() if _place(parameter) in places}
 
 
-def read_setup(
-    teacher: nn.Module,
-    student: nn.Module,
-    modules: tuple[nn.Module, ...],
-    optimizers: tuple[torch.optim.Optimizer, ...] | None,
-    data: Iterable,
-    examples: int,
-    teacher_logits: Tensor | None,
-    transform: Transform | None,
-    teacher_transform: Transform | None,
-) -> Setup:
-    """Take a sample of the data, and call the models on it."""
-    inputs, labels, cached_logits = read_sample(data, examples, teacher_logits)
-    student_inputs = teacher_inputs = transformed("transform", transform, inputs)
-    if teacher_transform is not None:
-        teacher_inputs = transformed("teacher_transform", teacher_transform, inputs)
-    return Setup(
-        teacher=teacher,
-        student=student,
-        modules=modules,
-        optimizers=optimizers,
-        data=data,
-        inputs=inputs,
-        labels=labels,
-        cached_logits=cached_logits,
-        student_inputs=student_inputs,
-        teacher_inputs=teacher_inputs,
-        varies=what_varies(data, transform, inputs),
-        student_logits=logits_in_eval_mode("student", student, student_inputs),
-        teacher_logits=logits_in_eval_mode("teacher", teacher, teacher_inputs),
-    )
-
-
 def _place(parameter: nn.Parameter) -> tuple[object, ...]:
     """Where a parameter's numbers lie: the same for two parameters that share them."""
     if parameter.numel() == 0:
         return (id(parameter),)
     return (parameter.device, parameter.data_ptr())
+
+
+@dataclass
+class Findings:
+    """What the checks have found so far; each list becomes the attribute of that name in `RunCheck`."""
+
+    mistakes: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+
+    def add(self, name: str, what: str, effect: str, fix: str, mistake: bool = True) -> None:
+        """Add a mistake, or a note: what may be meant, or may come from elsewhere."""
+        findings = self.mistakes if mistake else self.notes
+        findings.append(Finding(name, what, effect, fix))
+
+    def skip(self, check: str, why: str) -> None:
+        """Say that something isn't checked, and why."""
+        self.not_checked.append(f"{check}: {why}")

@@ -1,5 +1,6 @@
 """The user's models: called for experiments, and handed back as they came. Part of `check_run`."""
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,9 +19,8 @@ BATCH_SIZE = 256
 
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's first parameter or buffer lies; the CPU if it has none."""
-    for tensor in chain(model.parameters(), model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def call_model(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
@@ -46,6 +46,11 @@ def logits_in_eval_mode(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
         return torch.cat([call_model(name, model, part) for part in inputs.split(BATCH_SIZE)])
 
 
+def unusable(logits: Tensor) -> Tensor:
+    """Rows of (n, C) that hold NaN, or are infinite in more than masked classes (-inf): (n,) bool."""
+    return logits.isnan().any(1) | (logits == math.inf).any(1) | (logits == -math.inf).all(1)
+
+
 @contextmanager
 def preserve_state(*models: nn.Module, data: object = None) -> Iterator[None]:
     """Whatever is done inside is undone afterwards: the models' attributes, modes, weights, buffers and gradients are
@@ -55,8 +60,10 @@ def preserve_state(*models: nn.Module, data: object = None) -> Iterator[None]:
     with ExitStack() as afterwards:  # makes the calls registered below when the block ends, the last one first
         afterwards.callback(random.setstate, random.getstate())
         afterwards.callback(np.random.set_state, np.random.get_state())
-        for generator in _generators_of(data):
-            afterwards.callback(generator.set_state, generator.get_state())
+        for owner in (data, getattr(data, "sampler", None)):  # a DataLoader may have a generator, and its sampler
+            generator = getattr(owner, "generator", None)
+            if isinstance(generator, torch.Generator):
+                afterwards.callback(generator.set_state, generator.get_state())
 
         for module in every_model.modules():
             afterwards.callback(setattr, module, "training", module.training)
@@ -78,16 +85,6 @@ def preserve_state(*models: nn.Module, data: object = None) -> Iterator[None]:
             random.seed(0)
             np.random.seed(0)
             yield
-
-
-def _generators_of(data: object) -> list[torch.Generator]:
-    """A DataLoader's own generator, and its sampler's."""
-    generators = []
-    for owner in (data, getattr(data, "sampler", None)):
-        generator = getattr(owner, "generator", None)
-        if isinstance(generator, torch.Generator):
-            generators.append(generator)
-    return generators
 
 
 def _rewrite(tensor: Tensor, content: Tensor) -> None:

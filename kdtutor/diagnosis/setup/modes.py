@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from kdtutor.diagnosis.setup.given import Setup
+from kdtutor.diagnosis.setup.given import Findings, Setup
 from kdtutor.diagnosis.setup.models import call_model, logits_in_eval_mode, preserve_state
-from kdtutor.diagnosis.setup.report import Findings
 
 FEW = 128  # examples that show whether a model's mode matters
 
@@ -13,16 +12,16 @@ FEW = 128  # examples that show whether a model's mode matters
 def check_modes(setup: Setup, findings: Findings) -> None:
     """Teacher and student in the modes in which they came, and after train() of whatever holds the teacher."""
     if setup.shared_parameters():
-        findings.not_checked.append("the teacher's mode: it shares weights with the student")
+        findings.skip("the teacher's mode", "it shares weights with the student")
     else:
         findings.checked.append("the teacher's mode")
         holder = _holder_that_flips(setup)
         if holder is not None:
             findings.add(
                 "teacher_flipped_by_train",
-                what=f"train() of a {type(holder).__name__} that holds the teacher puts the teacher in train mode.",
-                effect="From the next train() on, dropout makes targets noisy, and batch norm's statistics drift.",
-                fix="Keep the teacher outside of it, or call teacher.eval() after each train().",
+                f"train() of a {type(holder).__name__} that holds the teacher puts the teacher in train mode.",
+                "From the next train() on, dropout makes targets noisy, and batch norm's statistics drift.",
+                "Keep the teacher outside of it, or call teacher.eval() after each train().",
             )
         elif any(module.training for module in setup.teacher.modules()):
             _add_teacher_in_train_mode(setup, findings)
@@ -57,9 +56,9 @@ def _add_teacher_in_train_mode(setup: Setup, findings: Findings) -> None:
         what = "The teacher is in train mode, and that changes its answers or its statistics."
     findings.add(
         "teacher_in_train_mode",
-        what=what,
-        effect="Dropout makes targets noisy, and batch norm's statistics drift towards the student's data.",
-        fix="teacher.eval() before training, and after any train() that reaches it.",
+        what,
+        "Dropout makes targets noisy, and batch norm's statistics drift towards the student's data.",
+        "teacher.eval() before training, and after any train() that reaches it.",
         mistake=matters and setup.cached_logits is None,
     )
 
@@ -73,9 +72,9 @@ def _check_student(setup: Setup, findings: Findings) -> None:
         consequence = "and that matters" if matters else "which changes nothing here"
         findings.add(
             "student_in_eval_mode",
-            what=f"The student is in eval mode, {consequence}.",
-            effect="Dropout is off and batch norm keeps old statistics while it learns.",
-            fix="student.train() before each epoch: an evaluation may have left it in eval mode.",
+            f"The student is in eval mode, {consequence}.",
+            "Dropout is off and batch norm keeps old statistics while it learns.",
+            "student.train() before each epoch: an evaluation may have left it in eval mode.",
             mistake=matters,
         )
         return
@@ -84,9 +83,9 @@ def _check_student(setup: Setup, findings: Findings) -> None:
     if not all(module.training for module in own_modules):
         findings.add(
             "student_partly_in_eval_mode",
-            what="Parts of the student are in eval mode.",
-            effect="There dropout is off, and batch norm keeps its statistics: usual in fine-tuning.",
-            fix="Unless that is meant, student.train() before each epoch.",
+            "Parts of the student are in eval mode.",
+            "There dropout is off, and batch norm keeps its statistics: usual in fine-tuning.",
+            "Unless that is meant, student.train() before each epoch.",
             mistake=False,
         )
 

@@ -4,20 +4,21 @@ If another usual scaling of the inputs, or another order of the classes, takes a
 what it learned. Either is chosen among the examples with even numbers, and judged on those with odd numbers.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from kdtutor.diagnosis.setup.given import Setup
-from kdtutor.diagnosis.setup.models import logits_in_eval_mode
-from kdtutor.diagnosis.setup.normalisation import usual_scalings
-from kdtutor.diagnosis.setup.outputs import unusable
-from kdtutor.diagnosis.setup.report import Findings
+from kdtutor.diagnosis.setup.given import Findings, Setup
+from kdtutor.diagnosis.setup.models import logits_in_eval_mode, unusable
 from kdtutor.statistics import mcnemar
 
 SURE = 1e-4  # the p-value below which one of a few ways of reading the teacher is better than another
 CHOOSING = slice(0, None, 2)
 CHOOSING_SCALING = slice(0, 600, 2)  # fewer, because the teacher is called for each scaling
 JUDGING = slice(1, None, 2)
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])  # mean and deviation of each channel of inputs in 0..1
+CIFAR10 = ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616])
 
 
 def check_teacher(setup: Setup, findings: Findings) -> str | None:
@@ -27,8 +28,7 @@ def check_teacher(setup: Setup, findings: Findings) -> str | None:
     labels, logits = setup.labels, setup.teacher_logits
     n, classes = logits.shape
     if labels.max() >= classes:
-        why = f"it has {classes} classes, and labels go to {int(labels.max())}"
-        findings.not_checked.append(f"the teacher's errors: {why}")
+        findings.skip("the teacher's errors", f"it has {classes} classes, and labels go to {int(labels.max())}")
         return None
 
     wrong = _wrong(logits, labels)
@@ -53,24 +53,20 @@ def _check_accuracy(findings: Findings, right: int, n: int, chance: float, by_ch
     poor = float(binom.cdf(right, n, a_tenth)) < 0.01
     rates = f"{100 * right / n:.1f} % of {n:,} are right, by chance it would be {100 * chance:.1f} %"
     if by_chance and not poor:
-        findings.not_checked.append(f"whether the teacher is trained: {rates}, too few examples to tell")
+        findings.skip("whether the teacher is trained", f"{rates}, too few examples to tell")
         return None
     if by_chance:
         findings.add(
             "untrained_teacher",
-            what=f"The teacher's answers are no better than chance: {rates}.",
-            effect="The student copies noise.",
-            fix="Load or train the teacher first, its last layer too; then see that its own test errors come out here.",
+            f"The teacher's answers are no better than chance: {rates}.",
+            "The student copies noise.",
+            "Load or train the teacher first, its last layer too; then see that its own test errors come out here.",
         )
         return "untrained_teacher"
     if poor:
-        findings.add(
-            "poor_teacher",
-            what=f"The teacher is hardly better than chance: {rates}.",
-            effect="The student copies noise.",
-            fix="Was it trained to the end, on these classes and inputs?",
-            mistake=False,
-        )
+        what = f"The teacher is hardly better than chance: {rates}."
+        fix = "Was it trained to the end, on these classes and inputs?"
+        findings.add("poor_teacher", what, "The student copies noise.", fix, mistake=False)
     findings.checked.append(f"the teacher's answers: {100 * right / n:.1f} % of {n:,} are right")
     return None
 
@@ -82,8 +78,7 @@ def _wrong(logits: Tensor, labels: Tensor) -> Tensor:
 def _check_scaling(setup: Setup, findings: Findings, wrong: Tensor, by_chance: bool) -> str | None:
     inputs = setup.teacher_inputs
     if not inputs.is_floating_point() or not inputs.isfinite().all() or inputs.min() == inputs.max():
-        why = "they aren't varied, finite floating-point numbers"
-        findings.not_checked.append(f"other scalings of the inputs: {why}")
+        findings.skip("other scalings of the inputs", "they aren't varied, finite floating-point numbers")
         return None
     findings.checked.append("usual scalings of the teacher's inputs")
     before = wrong[JUDGING]
@@ -100,39 +95,63 @@ def _check_scaling(setup: Setup, findings: Findings, wrong: Tensor, by_chance: b
         errors = int(wrong_if_scaled(scaled, CHOOSING_SCALING).sum())
         if errors < fewest_errors:
             fewest_errors, best, best_inputs = errors, name, scaled
-    return _add_if_better(
-        findings,
-        "other_normalisation",
-        before,
-        wrong_if_scaled(best_inputs, JUDGING),
-        by_chance,
-        how=f"with inputs scaled to {best}",
-        effect="The targets are those of inputs that the teacher doesn't know: quietly bad.",
-        fix=f"teacher(inputs scaled to {best}); the student may keep its own scaling.",
-    )
+
+    after = wrong_if_scaled(best_inputs, JUDGING)
+    how = f"with inputs scaled to {best}"
+    effect = "The targets are those of inputs that the teacher doesn't know: quietly bad."
+    fix = f"teacher(inputs scaled to {best}); the student may keep its own scaling."
+    return _add_if_better(findings, "other_normalisation", before, after, by_chance, how, effect, fix)
+
+
+def usual_scalings(inputs: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The inputs (n, ...) in each usual scaling, with its name.
+
+    All start from 0..1, to which the inputs' own range is stretched, over each channel of (n, channels, H, W).
+    """
+    over_examples = (0,)
+    over_all = tuple(range(inputs.dim()))
+    if inputs.dim() == 4:
+        over_examples = over_all = (0, 2, 3)
+
+    low, high = inputs.amin(over_all, keepdim=True), inputs.amax(over_all, keepdim=True)
+    unit = (inputs - low) / (high - low).clamp_min(1e-12)
+    yield from _from_unit(unit, "")
+    yield from _from_unit(1 - unit, ", inverted (1 - x) first")
+
+    deviation = inputs.std(over_examples, keepdim=True).clamp_min(1e-6)
+    yield "mean 0 and deviation 1", (inputs - inputs.mean(over_examples, keepdim=True)) / deviation
+
+
+def _from_unit(unit: Tensor, suffix: str) -> Iterator[tuple[str, Tensor]]:
+    yield f"0..1{suffix}", unit
+    yield f"0..255{suffix}", 255 * unit
+    yield f"0..1/255 (divided by 255 twice){suffix}", unit / 255
+    yield f"-1..1{suffix}", 2 * unit - 1
+    yield f"MNIST's (x - 0.1307) / 0.3081{suffix}", (unit - 0.1307) / 0.3081
+    if unit.dim() == 4 and unit.shape[1] == 3:
+        yield f"ImageNet's mean and deviation{suffix}", _standardised(unit, *IMAGENET)
+        yield f"CIFAR-10's mean and deviation{suffix}", _standardised(unit, *CIFAR10)
+
+
+def _standardised(unit: Tensor, mean: list[float], deviation: list[float]) -> Tensor:
+    return (unit - unit.new_tensor(mean)[:, None, None]) / unit.new_tensor(deviation)[:, None, None]
 
 
 def _check_order(setup: Setup, findings: Findings, wrong: Tensor, by_chance: bool) -> str | None:
     labels, predicted = setup.labels, setup.teacher_logits.argmax(1)
     classes = setup.teacher_logits.shape[1]
     if classes > 2000:
-        findings.not_checked.append(f"the order of the classes: {classes} are too many")
+        findings.skip("the order of the classes", f"{classes} are too many")
         return None
     findings.checked.append("the order of the teacher's classes")
 
     label_of = _likeliest_labels(labels[CHOOSING], predicted[CHOOSING], classes)
     after = (label_of[predicted] != labels) | unusable(setup.teacher_logits)
     renamed = [f"{c} -> {int(label_of[c])}" for c in predicted.unique().tolist() if label_of[c] != c]
-    return _add_if_better(
-        findings,
-        "class_order_differs",
-        wrong[JUDGING],
-        after[JUDGING],
-        by_chance,
-        how=f"with its classes renamed ({', '.join(renamed[:12])})",
-        effect="The student is taught one class under the name of another, against the labels.",
-        fix="teacher_logits = teacher(inputs)[:, order], where order[label] is the teacher's number of that class.",
-    )
+    how = f"with its classes renamed ({', '.join(renamed[:12])})"
+    effect = "The student is taught one class under the name of another, against the labels."
+    fix = "teacher_logits = teacher(inputs)[:, order], where order[label] is the teacher's number of that class."
+    return _add_if_better(findings, "class_order_differs", wrong[JUDGING], after[JUDGING], by_chance, how, effect, fix)
 
 
 def _likeliest_labels(labels: Tensor, predicted: Tensor, classes: int) -> Tensor:
@@ -156,5 +175,5 @@ def _add_if_better(
         return None
     mistake = by_chance or new <= old / 2
     what = f"The teacher makes {old} errors in {len(before):,} examples, {how} only {new}."
-    findings.add(name, what=what, effect=effect, fix=fix, mistake=mistake)
+    findings.add(name, what, effect, fix, mistake)
     return name if mistake else None

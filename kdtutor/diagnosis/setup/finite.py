@@ -1,12 +1,12 @@
-"""Does the loss stay finite? Part of `check_run`; the loss's formula is the business of `diagnose`."""
+"""Are outputs and loss finite? Part of `check_run`; the loss's formula is the business of `diagnose`."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from kdtutor.diagnosis.setup.given import Setup
-from kdtutor.diagnosis.setup.report import Findings
+from kdtutor.diagnosis.setup.given import Findings, Setup
+from kdtutor.diagnosis.setup.models import unusable
 from kdtutor.losses import distillation_loss
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -14,11 +14,46 @@ BATCH = 64
 HALF = (torch.float16, torch.bfloat16)
 
 
+def check_outputs(setup: Setup, findings: Findings, teacher_mistake: str | None) -> bool:
+    """Whether the outputs can be compared: finite, and over the same classes. teacher_mistake: what is known to make
+    the teacher's outputs bad."""
+    findings.checked.append("number of classes, and finite outputs")
+    outputs = {"student": setup.student_logits, "teacher": setup.teacher_logits}
+    if setup.cached_logits is not None:
+        outputs["cached logits"] = setup.cached_logits
+
+    counts = {logits.shape[1] for logits in outputs.values()}
+    if len(counts) > 1:
+        each = ", ".join(f"{name} {logits.shape[1]}" for name, logits in outputs.items())
+        findings.add(
+            "class_counts_differ",
+            f"Not the same number of classes: {each}.",
+            "Their distributions can't be compared; broadcasting may hide it.",
+            "Give the student the teacher's classes, or take teacher_logits[:, the_students_classes].",
+        )
+
+    finite = True
+    for name, logits in outputs.items():
+        bad = int(unusable(logits).sum())
+        if not bad:
+            continue
+        finite = False
+        if name != "teacher" or teacher_mistake is None:
+            whose = "cache" if name == "cached logits" else name
+            findings.add(
+                "non_finite_outputs",
+                f"{bad} of {len(logits)} answers of the {whose} hold NaN or infinity.",
+                "So does the loss, and after one step the student.",
+                "Look at the inputs' scale, at the weights that were loaded, and at overflow in half precision.",
+            )
+    return finite and len(counts) == 1
+
+
 def check_loss(setup: Setup, findings: Findings, loss: Loss | None) -> bool:
     """Whether loss and gradient are finite: on the models' own logits, on logits far apart, and in half precision.
     Returns whether the loss is known to send the teacher's logits no gradient."""
     if loss is None:
-        findings.not_checked.append("the loss on extreme logits: no loss was given")
+        findings.skip("the loss on extreme logits", "no loss was given")
         return False
     findings.checked.append("the loss on this data and on logits far apart")
     labels = setup.labels[:BATCH]
@@ -38,14 +73,14 @@ def check_loss(setup: Setup, findings: Findings, loss: Loss | None) -> bool:
         try:
             finite, _ = _call_loss(loss, *logits, labels)
         except RuntimeError as error:
-            findings.not_checked.append(f"the loss {where}: {' '.join(str(error).split())}")
+            findings.skip(f"the loss {where}", " ".join(str(error).split()))
             continue
         if not finite and _call_loss(distillation_loss, *logits, labels)[0]:
             findings.add(
                 "nan_on_underflow",
-                what=f"The loss or its gradient is NaN or infinite {where}, where kdtutor.distillation_loss is finite.",
-                effect="A probability that underflows to 0 gives 0 * log 0 = NaN, and then every weight is NaN.",
-                fix="F.kl_div(F.log_softmax(student_logits / T, -1), F.softmax(teacher_logits / T, -1), "
+                f"The loss or its gradient is NaN or infinite {where}, where kdtutor.distillation_loss is finite.",
+                "A probability that underflows to 0 gives 0 * log 0 = NaN, and then every weight is NaN.",
+                "F.kl_div(F.log_softmax(student_logits / T, -1), F.softmax(teacher_logits / T, -1), "
                 "reduction='batchmean')",
                 mistake=half or logits[0].dtype not in HALF,
             )
