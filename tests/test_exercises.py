@@ -120,7 +120,7 @@ def test_right_says_so_and_gives_one_thing_to_try(verdict):
 @pytest.mark.parametrize("name", EXERCISES)
 def test_a_stub_is_not_filled_in(name, verdict):
     assert verdict(name, lambda *arguments: ...) == (
-        f'not filled in yet. Put your code in place of `...`; exercises.hint("{name}") helps.'
+        f'not filled in yet. Put your code where `...` stands; exercises.hint("{name}") helps.'
     )
 
 

@@ -36,7 +36,7 @@ def check(name: str, solution: Callable) -> None:
         count = len(CALLS[name])
         print(f"{name}: correct, in {count} of {count} calls.\nNext: {words.next}")
     elif problem == UNFILLED:
-        print(f'{name}: {UNFILLED}. Put your code in place of `...`; exercises.hint("{name}") helps.')
+        print(f'{name}: {UNFILLED}. Put your code where `...` stands; exercises.hint("{name}") helps.')
     else:
         print(f'{name}: not yet. {as_sentence(problem)}\nHint: {words.hint} More: exercises.hint("{name}")')
 
