@@ -14,9 +14,9 @@ from kdtutor.data import Split, as_input
 from kdtutor.fitting import OptimizerFactory, linear_decay
 from kdtutor.losses import kl_by_example
 
-WEIGHTED = (nn.Linear, nn.Conv2d)
-POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+WEIGHTED_LAYERS = (nn.Linear, nn.Conv2d)
+POINTWISE_LAYERS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
+HOOK_ATTRIBUTES = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def stackable(networks: Sequence[nn.Module]) -> bool:
@@ -56,7 +56,7 @@ def _is_known(layer: nn.Module) -> bool:
         return kind is nn.MaxPool2d and not layer.return_indices
     if isinstance(layer, nn.Dropout):
         return kind is nn.Dropout and layer.p == 0
-    return kind is nn.Linear or kind in POINTWISE
+    return kind is nn.Linear or kind in POINTWISE_LAYERS
 
 
 def _is_plainly_trained(network: nn.Module) -> bool:
@@ -64,7 +64,7 @@ def _is_plainly_trained(network: nn.Module) -> bool:
     weights = dict(network.named_parameters(remove_duplicate=False))
     expected = []
     for name, layer in network.named_children():
-        if type(layer) in WEIGHTED:
+        if type(layer) in WEIGHTED_LAYERS:
             expected += [f"{name}.weight", f"{name}.bias"]
     if not weights or list(weights) != expected:
         return False
@@ -78,7 +78,7 @@ def _is_plainly_trained(network: nn.Module) -> bool:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    return any(getattr(module, hooks) for hooks in HOOKS)
+    return any(getattr(module, hooks) for hooks in HOOK_ATTRIBUTES)
 
 
 class Stack:

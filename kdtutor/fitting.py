@@ -19,7 +19,7 @@ from kdtutor.data import Augment, Data, Split, as_input, batches
 from kdtutor.evaluation import RunningMeans, at_least_float32, evaluate
 from kdtutor.results import History
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+BatchLoss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ADAM = partial(torch.optim.Adam, fused=True)
 
@@ -27,7 +27,7 @@ ADAM = partial(torch.optim.Adam, fused=True)
 def fit(
     model: nn.Module,
     data: Data,
-    loss: Loss,
+    loss: BatchLoss,
     *,
     epochs: int = 5,
     batch_size: int = 128,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdtutor._check import came, check_count, shape
+from kdtutor._check import check_count, describe_type, shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,7 +199,7 @@ def _share_of_images_alone(differences: np.ndarray) -> float:
 
 def _check_wrong(name: str, wrong: Tensor) -> None:
     if not isinstance(wrong, Tensor) or wrong.dtype != torch.bool:
-        raise TypeError(f"{name} must be bool, see metrics.wrong, got {came(wrong)}")
+        raise TypeError(f"{name} must be bool, see metrics.wrong, got {describe_type(wrong)}")
 
 
 def _check_confidence(confidence: float) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kdtutor._batched import Stack, distill_stack, stackable
 from kdtutor._check import check_count, check_labels, check_logits, shape
-from kdtutor._device import is_small_work, pick_device, threads, threads_for
+from kdtutor._device import fits_one_thread, pick_device, threads, threads_for
 from kdtutor._grid import Row, chunks, grid
 from kdtutor.data import Dataset
 from kdtutor.evaluation import predict
@@ -23,8 +23,10 @@ from kdtutor.models import count_parameters
 from kdtutor.results import Table, held_out_metrics
 from kdtutor.training import distill
 
-CACHE = 2_000_000  # weights in a stack on a CPU; with gradients and Adam's moments 32 MB, about what a cache holds
-MEMORY = 2**29  # bytes of a stack where the free memory isn't known, activations included
+MAX_STACKED_WEIGHTS = (
+    2_000_000  # weights in a stack on a CPU; with gradients and Adam's moments 32 MB, about what a cache holds
+)
+MAX_STACK_BYTES = 2**29  # bytes of a stack where the free memory isn't known, activations included
 
 Logits = dict[str, Tensor]  # by split
 
@@ -166,7 +168,7 @@ def how_many_at_once(student: nn.Module, data: Dataset, batch_size: int, device:
     """How many such students to train together, see `sweep`."""
     if not stackable([student]):
         return 1
-    if device.type == "cpu" and not is_small_work(student, data.train.inputs, batch_size):
+    if device.type == "cpu" and not fits_one_thread(student, data.train.inputs, batch_size):
         return 1  # nothing is gained, and with convolutions much lost: cnn() at 0.6 to 1.0 times one by one
 
     # numbers that one example takes, all layers together
@@ -184,8 +186,8 @@ def how_many_at_once(student: nn.Module, data: Dataset, batch_size: int, device:
     if device.type == "cuda":
         return max(1, torch.cuda.mem_get_info(device)[0] // 4 // bytes_each)
     if device.type == "cpu":
-        return max(1, min(MEMORY // bytes_each, CACHE // weights))
-    return max(1, MEMORY // bytes_each)
+        return max(1, min(MAX_STACK_BYTES // bytes_each, MAX_STACKED_WEIGHTS // weights))
+    return max(1, MAX_STACK_BYTES // bytes_each)
 
 
 def _together(

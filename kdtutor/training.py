@@ -13,7 +13,7 @@ from kdtutor._check import check_fraction, check_logits, check_positive, shape
 from kdtutor._device import dtype_of, on_device, pick_device, seeded
 from kdtutor.data import Augment, Data, Split, as_input
 from kdtutor.evaluation import predict
-from kdtutor.fitting import ADAM, Loss, OptimizerFactory, check_fitting, fit
+from kdtutor.fitting import ADAM, BatchLoss, OptimizerFactory, check_fitting, fit
 from kdtutor.losses import cross_entropy, distillation_loss
 from kdtutor.results import History
 from kdtutor.views import Views
@@ -148,7 +148,7 @@ def _logits_by_row(teacher: Teacher, data: Data, device: torch.device) -> Tensor
     return teacher
 
 
-def _loss_with_logits(teacher_logits: Tensor, temperature: float, alpha: float) -> Loss:
+def _loss_with_logits(teacher_logits: Tensor, temperature: float, alpha: float) -> BatchLoss:
     """The distillation loss of a batch whose teacher's logits are rows of `teacher_logits`."""
 
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
@@ -159,7 +159,7 @@ def _loss_with_logits(teacher_logits: Tensor, temperature: float, alpha: float) 
     return loss
 
 
-def _loss_with_model(teacher: nn.Module, temperature: float, alpha: float) -> Loss:
+def _loss_with_model(teacher: nn.Module, temperature: float, alpha: float) -> BatchLoss:
     """The distillation loss of a batch to which the teacher itself answers."""
 
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:

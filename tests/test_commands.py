@@ -383,7 +383,7 @@ def files(miniature, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "_download", miniature.put)
     monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "no course" / "kdtutor")
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "here"))
-    return tmp_path / "here" / mnist.RAW
+    return tmp_path / "here" / mnist.RAW_FOLDER
 
 
 def test_data_says_that_mnist_is_absent_and_what_to_do(files, capsys):
@@ -420,7 +420,7 @@ def test_data_says_why_it_cannot_fetch(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mnist, "_download", download)
     assert main.main(["data", "--fetch"]) == 1
     here = tmp_path / "here"
-    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND}\n"
+    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND_HINT}\n"
     assert capsys.readouterr() == ("", expected)
 
 

@@ -24,10 +24,10 @@ def show_mnist(fetch: bool) -> int:
         mnist.fetch(data.folder())
         roots = [data.folder()]
     if not roots:
-        place = data.folder() / mnist.RAW
+        place = data.folder() / mnist.RAW_FOLDER
         print(f"MNIST: not in {place}. Add --fetch to download it; the notebooks fall back on strokes.")
         return 1
 
     mnist.read(roots[0])
-    print(f"MNIST: whole, in {roots[0] / mnist.RAW} (each file's SHA-256 was checked)")
+    print(f"MNIST: whole, in {roots[0] / mnist.RAW_FOLDER} (each file's SHA-256 was checked)")
     return 0

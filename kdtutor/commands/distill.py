@@ -14,10 +14,10 @@ from kdtutor._check import check_fraction, check_positive
 from kdtutor.commands import comparison
 from kdtutor.commands.arguments import add_training_arguments, count
 from kdtutor.course import teachers
+from kdtutor.evaluation import predict
 from kdtutor.models import mlp
 from kdtutor.results import Table
 from kdtutor.sweeps import sweep
-from kdtutor.training import predict
 
 HELP = "train a student alone and distilled over paired seeds, and compare"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from kdtutor._check import came
+from kdtutor._check import describe_type
 from kdtutor.data.splits import JitteredSplit, Split
 
 Data = Split | JitteredSplit | Iterable[tuple[Tensor, Tensor]]
@@ -63,7 +63,7 @@ def _pair(batch: object) -> tuple[Tensor, Tensor]:
         raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__} of {len(batch)}")
     inputs, labels = batch
     if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
-        raise TypeError(f"inputs and labels must be tensors, got {came(inputs)} and {came(labels)}")
+        raise TypeError(f"inputs and labels must be tensors, got {describe_type(inputs)} and {describe_type(labels)}")
     return inputs, labels
 
 

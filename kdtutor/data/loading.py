@@ -75,7 +75,7 @@ def _mnist(download: bool) -> list[Tensor]:
         if mnist.present(root):
             return mnist.read(root)
     if not download:
-        raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND}")
+        raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND_HINT}")
     mnist.fetch(folder())
     return mnist.read(folder())
 
