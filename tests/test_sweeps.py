@@ -10,9 +10,9 @@ from torch import nn
 
 from kdtutor import Dataset, Split, cnn, distill, metrics, mlp, predict, sweep
 from kdtutor._batched import Stack, stackable
-from kdtutor._grid import chunks, grid
+from kdtutor._chunks import chunks, how_many_at_once
+from kdtutor._grid import grid
 from kdtutor.fitting import ADAM
-from kdtutor.sweeps import how_many_at_once
 
 SGD = partial(torch.optim.SGD, momentum=0.9)
 DOUBLE = torch.float64
