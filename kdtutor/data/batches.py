@@ -23,8 +23,10 @@ def batches(
     """(inputs, labels, index) of each batch, on `device`.
 
     A Split is cut into batches of batch_size, shuffled if there is a generator, and index (B,) says which rows they
-    are; of a JitteredSplit, which rows in which view. An iterable gives its own batches, and index is None. Raises
-    TypeError for an iterable of anything but pairs of tensors.
+    are; of a JitteredSplit, which rows in which view. An iterable gives its own batches, and index is None.
+
+    augment is for the shuffled batches of training. Without a generator, as for measuring, a Split is shown in its
+    order and unaugmented. Raises TypeError for an iterable of anything but pairs of tensors.
     """
     if isinstance(data, Split):
         for images, labels, index in _of_split(data, batch_size, device, generator):

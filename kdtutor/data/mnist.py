@@ -1,6 +1,6 @@
-"""MNIST's four files on disk: read and checked whole, or downloaded through torchvision.
+"""MNIST's four files on disk: read completely and checked, or downloaded through torchvision.
 
-Knows torchvision's names and layout, and the checksum of each file; splits are `kdtutor.data`'s business.
+Names and layout are torchvision's, and the checksum of each file is known. Splits are made in `loading`.
 """
 
 import contextlib

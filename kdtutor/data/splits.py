@@ -1,4 +1,4 @@
-"""Examples in memory, and ways to change them. Models and files are not its business."""
+"""Examples in memory, and ways to change them. Files are read in `loading` and `mnist`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

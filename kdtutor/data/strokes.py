@@ -1,13 +1,14 @@
 """Built-in handwritten-looking digits, for where MNIST can't be had: 28x28, white ink on black.
 
 A digit is a few pen strokes: smooth curves through a handful of control points. Each image moves those points
-a little, as a hand does, then slants, turns, stretches and bends the whole and inks it with a pen of its own
+a little, as a hand does, then slants, turns, stretches and bends the digit and inks it with a pen of its own
 width. Some fours come out closed like nines, some sevens short-armed like ones: which digits look alike is in
 the data, so a teacher's soft targets can tell it. All of it is batched torch on the CPU. Nothing here knows
 about files or splits.
 """
 
 from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -136,9 +137,10 @@ def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, T
     n = len(labels)
 
     # a style of the digit, its points a little off
-    control, curve, drawn, count, first = _styles()
-    style = first[labels] + (count[labels] * uniform(n)).long()  # (N,)
-    path = curve[style] @ (control[style] + WOBBLE * normal(n, *control.shape[1:]))  # (N, PATH_POINTS, 2)
+    styles = _styles()
+    style = styles.first_row[labels] + (styles.per_digit[labels] * uniform(n)).long()  # (N,)
+    control = styles.control[style]  # (N, K, 2)
+    path = styles.curves[style] @ (control + WOBBLE * normal(*control.shape))  # (N, PATH_POINTS, 2)
 
     # bent as a whole, and brought to its size
     x, y = path.unbind(-1)
@@ -148,7 +150,7 @@ def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, T
     path = path / extent * SIZE * (1 + SIZE_SPREAD * normal(n, 1, 1))
 
     # steps of the pen, the middle of their ink near the middle of the image
-    length = path.diff(dim=1).norm(dim=-1, keepdim=True) * drawn[style].unsqueeze(-1)  # 0 while the pen is up
+    length = path.diff(dim=1).norm(dim=-1, keepdim=True) * styles.drawn[style].unsqueeze(-1)  # 0 while the pen is up
     middle = (path[:, 1:] + path[:, :-1]) / 2
     centre = (middle * length).sum(1, keepdim=True) / length.sum(1, keepdim=True)
     least = -MAX_OFFSET - middle.amin(1, keepdim=True)  # how far it may be moved
@@ -176,13 +178,18 @@ def _ink(middle: Tensor, length: Tensor, generator: torch.Generator | None) -> T
     return (255 * (2 * ink - 0.4).clamp(0, 1)).round().to(torch.uint8).unsqueeze(1)  # soft edge, full core
 
 
-@cache
-def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """STYLES as tensors, one row for each of the P styles.
+class _Styles(NamedTuple):
+    """STYLES as tensors, one row for each of the P styles, those of a digit side by side."""
 
-    Control points (P, K, 2), from the middle of the box and padded with 0; curves (P, PATH_POINTS, K), to multiply
-    them with; which steps are drawn, (P, PATH_POINTS - 1); each digit's count of styles and first row, both (10,).
-    """
+    control: Tensor  # (P, K, 2): control points, from the middle of the box, padded with 0
+    curves: Tensor  # (P, PATH_POINTS, K): weights of the control points along the path
+    drawn: Tensor  # (P, PATH_POINTS - 1): whether the pen is down in a step of the path
+    per_digit: Tensor  # (10,): how many styles a digit has
+    first_row: Tensor  # (10,): the row of its first one
+
+
+@cache
+def _styles() -> _Styles:
     points: list[Tensor] = []
     pieces: list[list[list[int]]] = []
     for styles in STYLES.values():
@@ -199,8 +206,9 @@ def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         curves.append(curve)
         drawn.append(its_drawn)
 
-    count = torch.tensor([len(styles) for styles in STYLES.values()])
-    return control, torch.stack(curves), torch.stack(drawn), count, count.cumsum(0) - count
+    per_digit = torch.tensor([len(styles) for styles in STYLES.values()])
+    first_row = per_digit.cumsum(0) - per_digit
+    return _Styles(control, torch.stack(curves), torch.stack(drawn), per_digit, first_row)
 
 
 def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
