@@ -394,13 +394,13 @@ def test_data_says_that_mnist_is_absent_and_what_to_do(files, capsys):
 
 
 def test_data_fetches_mnist_once(files, monkeypatch, capsys):
-    whole = f"MNIST: whole, in {files} (each file's SHA-256 was checked)\n"
+    complete = f"MNIST: complete, in {files} (each file's SHA-256 was checked)\n"
     assert main.main(["data", "--fetch"]) == 0
-    assert capsys.readouterr() == (whole, "")
+    assert capsys.readouterr() == (complete, "")
     monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched again"))
     assert main.main(["data", "--fetch"]) == 0
     assert main.main(["data"]) == 0
-    assert capsys.readouterr() == (2 * whole, "")
+    assert capsys.readouterr() == (2 * complete, "")
 
 
 def test_data_names_a_damaged_file(files, capsys):
@@ -509,6 +509,15 @@ def test_assignments_and_grade_take_folders(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'a.ipynb'}\n"
     assert main.main(["grade", "handed_in", "--out", str(tmp_path)]) == 0
     assert called == [("release", tmp_path), ("grade", Path("handed_in"), tmp_path)]
+
+
+def test_ctrl_c_while_grading_says_that_feedback_is_kept(tmp_path, monkeypatch, capsys):
+    def stop(submissions, out):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(marking, "grade", stop)
+    assert main.main(["grade", "handed_in", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr() == ("", "kdtutor: interrupted; the feedback written so far is kept\n")
 
 
 def test_grade_without_submissions_says_so(tmp_path, capsys):

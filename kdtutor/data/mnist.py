@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from kdtutor._text import one_line
+
 FILES = {  # name: size in bytes, SHA-256
     "train-images-idx3-ubyte": (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     "train-labels-idx1-ubyte": (60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
@@ -87,7 +89,7 @@ def fetch(root: Path) -> None:
             for name in FILES:
                 os.replace(Path(draft) / RAW_FOLDER / name, root / RAW_FOLDER / name)
     except (OSError, RuntimeError, ImportError, HTTPException) as error:  # a full disk, no network, no torchvision, …
-        why = " ".join(str(error).split())  # torchvision's reasons run over several lines
+        why = one_line(str(error))  # torchvision's reasons run over several lines
         raise DataError(f"MNIST isn't in {root} and can't be downloaded there ({why}). {BY_HAND_HINT}") from error
 
 
