@@ -66,7 +66,7 @@ def shape(tensor: Tensor) -> tuple[int, ...]:
 
 
 def describe_type(value: object) -> str:
-    """What came where a tensor was wanted: its dtype, or the name of its type."""
+    """What a message says of a value that isn't the tensor it should be: a tensor's dtype, else the type's name."""
     if isinstance(value, Tensor):
         return f"dtype {value.dtype}"
     return type(value).__name__

@@ -69,11 +69,11 @@ def chunks(rows: list[Row], at_once: int) -> list[list[int]]:
     """
     seeds = list(dict.fromkeys(row["seed"] for row in rows))
 
-    chunks = []
+    all_chunks = []
     for combinations in _combinations_by_lr(rows).values():
         for first in range(0, len(combinations), at_once):
-            chunks += _seed_by_seed(combinations[first : first + at_once], at_once)
-    return sorted(chunks, key=lambda chunk: seeds.index(rows[chunk[0]]["seed"]))
+            all_chunks += _seed_by_seed(combinations[first : first + at_once], at_once)
+    return sorted(all_chunks, key=lambda chunk: seeds.index(rows[chunk[0]]["seed"]))
 
 
 def _combinations_by_lr(rows: list[Row]) -> dict[float, list[list[int]]]:
@@ -93,13 +93,13 @@ def _combinations_by_lr(rows: list[Row]) -> dict[float, list[list[int]]]:
 
 def _seed_by_seed(combinations: list[list[int]], at_once: int) -> list[list[int]]:
     """Chunks of these combinations, whole seeds at a time, as many seeds as `at_once` allows."""
-    by_seed = list(zip(*combinations, strict=True))
+    by_seed = list(zip(*combinations, strict=True))  # for each seed the place of its row in each combination
     seeds_at_once = max(1, at_once // len(combinations))
 
-    chunks = []
+    chunks_of_seeds = []
     for first in range(0, len(by_seed), seeds_at_once):
         chunk: list[int] = []
         for places in by_seed[first : first + seeds_at_once]:
             chunk += places
-        chunks.append(chunk)
-    return chunks
+        chunks_of_seeds.append(chunk)
+    return chunks_of_seeds

@@ -111,8 +111,8 @@ def distill(
 
 
 def _check_teacher(teacher: Teacher, student: nn.Module, data: Data, augment: Augment | None) -> None:
-    """Raise unless the teacher's logits can be had for each example of `data`, as the student sees it. (`Views` check
-    the data themselves, in `jittered`.)"""
+    """Raise unless the teacher can give logits for each example of `data`, as the student sees it. (`Views` check the
+    data themselves, in `jittered`.)"""
     if isinstance(teacher, nn.Module):
         if {*student.modules()} & {*teacher.modules()}:
             raise ValueError(

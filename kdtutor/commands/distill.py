@@ -159,7 +159,7 @@ def _check(temperatures: list[float], alphas: list[float], lr: float) -> None:
 
 
 def _default_teacher_path(data_name: str, out: Path) -> Path:
-    """Where a teacher is looked for that wasn't named: the one that ships, else among the results."""
+    """The file of a teacher that wasn't named: the one that ships if there is one, else one among the results."""
     shipped = teachers.teacher_path(data_name)
     return shipped if shipped.exists() else out / shipped.name
 

@@ -30,7 +30,7 @@ BY_HAND_HINT = "Put MNIST's four files, unzipped, into its MNIST/raw/, or name a
 
 
 class DataError(RuntimeError):
-    """Data can't be had; the message says why and what to do."""
+    """Data can't be read or downloaded; the message says why and what to do."""
 
 
 def present(root: Path) -> bool:

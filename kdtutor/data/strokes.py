@@ -1,4 +1,4 @@
-"""Built-in handwritten-looking digits, for where MNIST can't be had: 28x28, white ink on black.
+"""Built-in handwritten-looking digits, for where MNIST isn't available: 28x28, white ink on black.
 
 A digit is a few pen strokes: smooth curves through a handful of control points. Each image moves those points
 a little, as a hand does, then slants, turns, stretches and bends the digit and inks it with a pen of its own
