@@ -1,7 +1,7 @@
 """Many networks of one architecture as one: their weights in one tensor, their products in one call.
 
 A step of a small network is mostly overhead. K networks in one computation share it, and those that see the same batch
-share the product of their first layer, too. Which students are to be compared is `kdtutor.sweep`'s business.
+share the product of their first layer, too. Which students are trained together is decided in `_chunks`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from kdtutor.data import Split, as_input
 from kdtutor.fitting import OptimizerFactory, linear_decay
 from kdtutor.losses import kl_by_example
 
-WEIGHTED = (nn.Linear, nn.Conv2d)
-POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+WEIGHTED_LAYERS = (nn.Linear, nn.Conv2d)
+POINTWISE_LAYERS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
+HOOK_ATTRIBUTES = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def stackable(networks: Sequence[nn.Module]) -> bool:
@@ -56,7 +56,7 @@ def _is_known(layer: nn.Module) -> bool:
         return kind is nn.MaxPool2d and not layer.return_indices
     if isinstance(layer, nn.Dropout):
         return kind is nn.Dropout and layer.p == 0
-    return kind is nn.Linear or kind in POINTWISE
+    return kind is nn.Linear or kind in POINTWISE_LAYERS
 
 
 def _is_plainly_trained(network: nn.Module) -> bool:
@@ -64,7 +64,7 @@ def _is_plainly_trained(network: nn.Module) -> bool:
     weights = dict(network.named_parameters(remove_duplicate=False))
     expected = []
     for name, layer in network.named_children():
-        if type(layer) in WEIGHTED:
+        if type(layer) in WEIGHTED_LAYERS:
             expected += [f"{name}.weight", f"{name}.bias"]
     if not weights or list(weights) != expected:
         return False
@@ -78,14 +78,27 @@ def _is_plainly_trained(network: nn.Module) -> bool:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    return any(getattr(module, hooks) for hooks in HOOKS)
+    return any(getattr(module, hooks) for hooks in HOOK_ATTRIBUTES)
 
 
 class Stack:
-    """K = S * M stackable networks: S groups, each with inputs of its own, of M networks that share them.
+    """K = S * M stackable networks: S groups, each with inputs of its own, of M networks that share them. Network k
+    belongs to group k // M.
 
     weights: "1.weight" -> (K, out, in) and so on, by the networks' own names; leaves, for an optimizer that treats
     each number by itself (Adam and SGD do).
+
+    Shapes on the way of a batch of B examples, with G = S up to and including the first layer with weights, which makes
+    K outputs of S inputs, and G = K after it:
+
+        inputs             (B, S, ...)
+        before a Conv2d    (B, G, channels, H, W)
+        after it           (B, K, channels, H, W)
+        before Flatten     (B, G, ...)
+        after it           (G, features, B)
+        before a Linear    (G, in, B)
+        after it           (K, out, B)
+        logits             (K, classes, B)
     """
 
     def __init__(self, networks: Sequence[nn.Module], device: torch.device | None = None) -> None:
@@ -95,13 +108,17 @@ class Stack:
         self.weights = {name: weight.detach().to(device).requires_grad_() for name, weight in stacked.items()}
 
     @property
-    def a_weight(self) -> Tensor:
-        """One of the weights: all have its dtype and device."""
-        return next(iter(self.weights.values()))
+    def dtype(self) -> torch.dtype:
+        """Of all the weights."""
+        return next(iter(self.weights.values())).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of all the weights."""
+        return next(iter(self.weights.values())).device
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Inputs (B, S, ...) to logits (K, C, B). Network k belongs to group k // M."""
-        # x is (B, G, ...) up to Flatten, then (G, features, B). G is S up to the first layer with weights, then K.
+        """Inputs (B, S, ...) to logits (K, C, B)."""
         x = inputs
         for name, layer in self.layers.items():
             if isinstance(layer, nn.Flatten):
@@ -137,7 +154,7 @@ class Stack:
         """Logits (K, N, C) on the CPU, all networks on the same examples."""
         logits = []
         for part in split.inputs.split(batch_size):
-            inputs = as_input(part.to(self.a_weight.device), self.a_weight.dtype)
+            inputs = as_input(part.to(self.device), self.dtype)
             logits.append(self(inputs[:, None]).cpu())
         return torch.cat(logits, dim=2).transpose(1, 2).contiguous()
 
@@ -166,19 +183,23 @@ def distill_stack(
 
     Args:
         teacher_logits: (N, C), one row per example of the split.
-        seeds: of the S groups' orders of examples.
-        temperature, alpha: of the K networks.
+        seeds: (S), one per group: of its order of examples.
+        temperature, alpha: (K), one per network, in the stack's order: first all of the first seed, and so on.
         optimizer: called as optimizer(tensors, lr=lr).
     """
-    dtype = stack.a_weight.dtype
-    device = stack.a_weight.device
+    networks = len(stack.networks)
+    assert len(temperature) == len(alpha) == networks
+    assert networks % len(seeds) == 0, "each seed has the same number of networks"
+
+    dtype = stack.dtype
+    device = stack.device
     loss_dtype = torch.promote_types(dtype, torch.float32)
     images = split.inputs.to(device)
     labels = split.labels.to(device)
     targets = teacher_logits.to(device, loss_dtype)
     t = torch.tensor(temperature, device=device, dtype=loss_dtype)  # (K,)
     a = torch.tensor(alpha, device=device, dtype=loss_dtype)  # (K,)
-    group = torch.arange(len(seeds), device=device).repeat_interleave(len(t) // len(seeds))  # (K,)
+    group = torch.arange(len(seeds), device=device).repeat_interleave(networks // len(seeds))  # (K,)
     generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     opt = optimizer(stack.weights.values(), lr=lr)
@@ -192,9 +213,13 @@ def distill_stack(
             logits = stack(inputs).to(loss_dtype)  # (K, C, B)
             batch_targets = targets[index].permute(1, 2, 0)[group]  # (B, S, C) -> (K, C, B)
 
-            soft = kl_by_example(logits, batch_targets, t[:, None, None]).mean(1)
-            hard = F.cross_entropy(logits, labels[index].T[group], reduction="none").mean(1)
-            losses = a * t**2 * soft + (1 - a) * hard  # (K,): no network's loss holds another's weights
+            # the formula of `losses.distillation_loss`, for K networks at once; as there a term of weight 0, which may
+            # be infinite, is left out
+            soft = kl_by_example(logits, batch_targets, t[:, None, None]).mean(1)  # (K,)
+            hard = F.cross_entropy(logits, labels[index].T[group], reduction="none").mean(1)  # (K,)
+            soft_term = (a * t**2 * soft).masked_fill(a == 0, 0)
+            hard_term = ((1 - a) * hard).masked_fill(a == 1, 0)
+            losses = soft_term + hard_term  # no network's loss holds another's weights
 
             opt.zero_grad()
             losses.sum().backward()

@@ -30,7 +30,7 @@ def check_seed(seed: int) -> None:
 def check_logits(name: str, logits: Tensor) -> None:
     """Logits are floating point, (..., C), with at least one row and one class."""
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor (..., classes), got {came(logits)}")
+        raise TypeError(f"{name} must be a floating-point tensor (..., classes), got {describe_type(logits)}")
     if logits.dim() < 1 or logits.numel() == 0:
         raise ValueError(f"{name} must hold at least one row of logits (..., classes), got shape {shape(logits)}")
 
@@ -50,7 +50,7 @@ def check_labels(labels: Tensor, logits: Tensor) -> None:
     """Labels are int64 class indices, one per row of logits. The range is read on the CPU only: on a GPU it would
     make the host wait in each step."""
     if not isinstance(labels, Tensor) or labels.dtype.is_floating_point or labels.dtype.is_complex:
-        raise TypeError(f"labels must be a tensor of class indices (int64), got {came(labels)}")
+        raise TypeError(f"labels must be a tensor of class indices (int64), got {describe_type(labels)}")
     if labels.shape != logits.shape[:-1]:
         raise ValueError(f"labels must have shape {shape(logits[..., 0])}, one per row of logits, got {shape(labels)}")
     if labels.device.type == "cpu":
@@ -65,8 +65,8 @@ def shape(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def came(value: object) -> str:
-    """What came where a tensor was wanted: its dtype, or the name of its type."""
+def describe_type(value: object) -> str:
+    """What a message says of a value that isn't the tensor it should be: a tensor's dtype, else the type's name."""
     if isinstance(value, Tensor):
         return f"dtype {value.dtype}"
     return type(value).__name__

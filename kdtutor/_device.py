@@ -11,10 +11,10 @@ from kdtutor._check import check_seed
 
 CPU = torch.device("cpu")
 
-# Up to so many multiplications in a batch's forward pass, one thread. Measured on two cores: for 784-128-10 at batch
+# Up to this many multiplications in a batch's forward pass, one thread. Measured on two cores: for 784-128-10 at batch
 # size 256 (26 million) a second thread makes training 1.5 times faster while the machine is quiet, and 3 times slower
 # while something else keeps one core busy, because small products then wait for each other all the time.
-SMALL = 30_000_000
+MAX_ONE_THREAD_MULTIPLICATIONS = 30_000_000
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
@@ -65,11 +65,12 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def is_small_work(model: nn.Module, inputs: Tensor, batch_size: int, copies: int = 1) -> bool:
-    """Whether a batch of `inputs` (N, ...) is known to be little work for the model, or for so many copies of it.
+def fits_one_thread(model: nn.Module, inputs: Tensor, batch_size: int, copies: int = 1) -> bool:
+    """Whether a batch of `inputs` (N, ...) is so little work for the model, or for this many copies of it, that one
+    thread is enough. False where the work isn't known.
 
     The work is known of networks that use each weight once per example: their matrices belong to linear layers, of
-    which the first takes the example as a whole. It is counted, not timed, so that a run can be repeated to the last
+    which the first takes all of the example. It is counted, not timed, so that a training can be repeated to the last
     bit.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
@@ -81,13 +82,13 @@ def is_small_work(model: nn.Module, inputs: Tensor, batch_size: int, copies: int
         return False
 
     weights = sum(layer.in_features * layer.out_features for layer in layers)
-    return copies * weights * min(batch_size, len(inputs)) <= SMALL
+    return copies * weights * min(batch_size, len(inputs)) <= MAX_ONE_THREAD_MULTIPLICATIONS
 
 
 def threads_for(model: nn.Module, inputs: Tensor | None, batch_size: int, device: torch.device, copies: int = 1) -> int:
-    """How many threads serve the model over `inputs`: one for small work on a CPU, else all that the process has.
-    Of inputs that are None nothing is known."""
-    if inputs is not None and device.type == "cpu" and is_small_work(model, inputs, batch_size, copies):
+    """How many threads to use for the model over `inputs`: one for small work on a CPU, else all that the process has.
+    `inputs` is None where they can't be told in advance; the work counts as large then."""
+    if inputs is not None and device.type == "cpu" and fits_one_thread(model, inputs, batch_size, copies):
         return 1
     return torch.get_num_threads()
 
@@ -95,7 +96,7 @@ def threads_for(model: nn.Module, inputs: Tensor | None, batch_size: int, device
 @contextmanager
 def seeded(seed: int | None, device: torch.device = CPU) -> Iterator[None]:
     """Whatever is drawn inside from torch's global generators (initial weights, dropout, a DataLoader's shuffle)
-    follows from `seed`; afterwards they stand as before. With seed None nothing is changed."""
+    follows from `seed`; afterwards the generators are as before. With seed None nothing is changed."""
     if seed is None:
         yield
         return

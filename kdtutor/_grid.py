@@ -1,4 +1,4 @@
-"""The grid of a sweep: one row for each student to come, and which of them are trained together."""
+"""The grid of a sweep: one row of settings for each student to come."""
 
 from collections.abc import Callable, Iterable
 from numbers import Real
@@ -31,7 +31,7 @@ def grid(seeds: object, temperature: object, alpha: object, lr: object) -> list[
     for rate in rates:
         for t, weight in soft_terms:
             for seed in seed_values:
-                rows.append({"seed": seed, "temperature": t, "alpha": weight, "lr": rate, "diverged": False})
+                rows.append({"seed": seed, "temperature": t, "alpha": weight, "lr": rate})
     return rows
 
 
@@ -61,23 +61,3 @@ def _numbers(name: str, values: object, check: Callable[[str, float], None]) -> 
 def _check_distinct(name: str, values: list[Any]) -> None:
     if not values or len({*values}) < len(values):
         raise ValueError(f"{name} must hold at least one value, and none twice, got {values}")
-
-
-def chunks(rows: list[Row], at_once: int) -> list[list[int]]:
-    """Places of rows to train together, at most `at_once`: of one lr, and the same settings for each seed, seed by
-    seed. The first seeds come first, so that an interrupted sweep leaves as many complete pairs as it can."""
-    seeds = len({row["seed"] for row in rows})
-    starts = list(range(0, len(rows), seeds))  # where each combination of settings begins
-
-    places = []
-    while starts:
-        rate = rows[starts[0]]["lr"]
-        combinations = [start for start in starts[:at_once] if rows[start]["lr"] == rate]
-        starts = starts[len(combinations) :]
-        seeds_at_once = max(1, at_once // len(combinations))
-        for first in range(0, seeds, seeds_at_once):
-            chunk: list[int] = []
-            for seed in range(first, min(first + seeds_at_once, seeds)):
-                chunk += [start + seed for start in combinations]
-            places.append(chunk)
-    return sorted(places, key=lambda chunk: chunk[0] % seeds)

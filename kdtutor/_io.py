@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and records: what was measured, in JSON, with what it depends on."""
+"""Files that are complete or absent, and records: what was measured, in JSON, with what it depends on."""
 
 import contextlib
 import json

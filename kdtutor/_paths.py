@@ -7,6 +7,8 @@ PACKAGE = Path(__file__).parent
 
 def checkout() -> Path | None:
     """The course's folder, with `notebooks/` and `data/`; None where the package is installed without it."""
+    # Only a checkout has a data/README.md beside the package. A bare data/ would prove nothing: anything may lie beside
+    # an installed package.
     folder = PACKAGE.parent
     return folder if (folder / "data" / "README.md").is_file() else None
 

@@ -14,7 +14,7 @@ from kdtutor._io import write
 def save(model: nn.Module, path: str | Path, record: dict[str, Any] | None = None, half: bool = False) -> None:
     """Write the model's weights to `path` with a JSON `record` beside them in the same file.
 
-    `half` stores floating-point weights in 16 bits. The file is whole or absent. Raises OSError where it can't be
+    `half` stores floating-point weights in 16 bits. The file is complete or absent. Raises OSError where it can't be
     written, and ValueError for weights too large for 16 bits.
     """
     tensors = {}
@@ -40,7 +40,9 @@ def load(model: nn.Module, path: str | Path) -> dict[str, Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             record = json.loads((file.metadata() or {}).get("record", "{}"))
     except (SafetensorError, ValueError) as error:
-        raise ValueError(f"path must name a whole safetensors file, got {path}, which is damaged ({error})") from error
+        raise ValueError(
+            f"path must name a complete safetensors file, got {path}, which is damaged ({error})"
+        ) from error
 
     shapes_in_model = _shapes(model.state_dict())
     shapes_in_file = _shapes(tensors)

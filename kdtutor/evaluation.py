@@ -1,6 +1,6 @@
 """Measuring and predicting with any `nn.Module` over any data, on CPU or GPU.
 
-In eval mode and without gradients; the model comes back on the device and in the mode in which it came.
+In eval mode and without gradients; the model comes back on the device and in the mode that it had before.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The loop behind `kdtutor.training`: any `nn.Module`, any data, any loss, on CPU or GPU.
 
-Nothing but the trained model's weights is left changed: the model comes back on the device and in the mode in which
-it came, and the global random state stays as it was.
+Nothing but the trained model's weights is left changed: the model comes back on the device and in the mode that it had
+before, and the global random state stays as it was.
 """
 
 import math
@@ -19,7 +19,9 @@ from kdtutor.data import Augment, Data, Split, as_input, batches
 from kdtutor.evaluation import RunningMeans, at_least_float32, evaluate
 from kdtutor.results import History
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+# The loss of one batch: loss(logits, inputs, labels, index) -> a scalar. The model's logits (B, C) on inputs (B, ...),
+# the labels (B,), and `index` (B,), the rows of the Split that are in the batch; None where the data is an iterable.
+BatchLoss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 ADAM = partial(torch.optim.Adam, fused=True)
 
@@ -27,7 +29,7 @@ ADAM = partial(torch.optim.Adam, fused=True)
 def fit(
     model: nn.Module,
     data: Data,
-    loss: Loss,
+    loss: BatchLoss,
     *,
     epochs: int = 5,
     batch_size: int = 128,
@@ -40,13 +42,14 @@ def fit(
     device: str | torch.device | None = None,
     progress: bool = True,
 ) -> History:
-    """The loop behind `train` and `distill`: minimise `loss(logits, inputs, labels, index)` over `data`.
+    """The loop behind `train` and `distill`: minimise a loss over `data`.
 
     Args:
         model: any module that maps a batch of inputs to logits (B, C); trained in place, all of it in train mode, and
-            handed back on the device and in the mode in which it came.
+            handed back on the device and in the mode that it had before.
         data: a Split, or an iterable of (inputs, labels) such as a DataLoader, run through once per epoch.
-        loss: returns a scalar; `index` (B,) holds the rows of the Split in the batch, None for an iterable.
+        loss: loss(logits, inputs, labels, index) -> a scalar, of the model's logits (B, C) on a batch of inputs and
+            their labels (B,); `index` (B,) holds the rows of the Split in the batch, None for an iterable.
         epochs, batch_size: batch_size is a Split's; an iterable brings its own batches.
         lr: the learning rate at the start; it falls in equal steps from epoch to epoch, to lr / epochs in the last.
         optimizer: called as optimizer(parameters, lr=lr); Adam by default.
@@ -62,7 +65,7 @@ def fit(
             call only: a second gains less there than it costs as soon as another process wants a core.
         progress: whether to show a bar, one step per epoch.
 
-    Ctrl-C or the stop button ends training; the model and the history stay as they stand, marked `interrupted`.
+    Ctrl-C or the stop button ends training; the model keeps what it has learned, the history is marked `interrupted`.
     Raises ValueError for bad arguments and empty data, FloatingPointError for a loss that is no longer finite.
     """
     check_fitting(data, epochs, batch_size, lr, seed, augment, precision)

@@ -2,8 +2,7 @@
 
 Notation: z_s, z_t are the student's and the teacher's logits, T the temperature, p^T = softmax(z / T). Every function
 takes logits of shape (..., C), classes last, and averages over all the other axes, so a batch (B, C) gives the usual
-'batchmean' and a batch of sequences (B, L, C) a mean over its B * L positions; `kl_by_example` alone is for inner
-loops, and says itself what it takes. Losses are in nats.
+'batchmean' and a batch of sequences (B, L, C) a mean over its B * L positions. Losses are in nats.
 """
 
 import torch
@@ -113,7 +112,8 @@ def distillation_loss(
     def soft_loss() -> Tensor:
         return kl_by_example(_rows(student_logits), _rows(teacher_logits.detach()), temperature).mean()
 
-    # a term of weight 0 isn't computed: it may be infinite
+    # a term of weight 0 isn't computed: it may be infinite. `_batched.distill_stack` has the same formula for many
+    # students at once: what changes here must change there.
     if labels is None or alpha == 1:
         return temperature**2 * soft_loss()
     if alpha == 0:

@@ -1,4 +1,4 @@
-"""What is measured of a model: functions of its logits, and its latency. Training isn't its business."""
+"""What is measured of a model: functions of its logits, and its latency."""
 
 import math
 import time
@@ -84,7 +84,7 @@ def best_bias(logits: Tensor, labels: Tensor, classes: Sequence[int], biases: Te
 def latency(model: nn.Module, inputs: Tensor, repeats: int = 50) -> float:
     """Median seconds of one forward pass over `inputs` (any batch), in eval mode, after a warm-up.
 
-    The model is handed back in the mode it came in. Times vary between machines: compare only within one run.
+    The model is handed back in the mode that it had before. Times vary between machines: compare only within one run.
     """
     check_count("repeats", repeats)
     warm_up = 3

@@ -1,5 +1,5 @@
-"""Every figure of the course. Functions draw into Matplotlib axes, given or new, and return them; the look is in
-`course.mplstyle`: `plt.style.use("kdtutor.course")`. Nothing is computed here that a text would quote.
+"""Every figure of the course. A function draws into the Matplotlib axes that it is given, or into new ones, and returns
+them; their style is in `course.mplstyle`: `plt.style.use("kdtutor.course")`. Numbers for a text are computed elsewhere.
 """
 
 import math

@@ -32,7 +32,7 @@ class History:
 
     `train_loss` (the loss that was minimised) and `train_errors` are means over the epoch, while the weights move.
     `validation_loss` is cross-entropy on the labels at T = 1, so that models with different losses can be compared.
-    `seconds` is the time of the whole call.
+    `seconds` is the time of the whole call. `interrupted`: Ctrl-C ended it early.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -80,8 +80,12 @@ class Table:
     Printed, it shows the validation metrics: choose by them, then ask for the test metrics of what was chosen.
 
     Attributes:
+        rows: settings and metrics, one row per student that was finished.
+        networks: the trained students, in the order of the rows.
         held_out_logits: of each row's student, (N, C) for "validation" and for "test".
         labels: of these splits, (N,).
+        seconds: the time of the whole sweep.
+        interrupted: Ctrl-C ended the sweep early, so that students are missing.
     """
 
     rows: list[Row] = field(default_factory=list)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdtutor._check import came, check_count, shape
+from kdtutor._check import check_count, describe_type, shape
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,7 +34,7 @@ class PairedDifference:
 
     mean: float
     interval: Interval
-    pairs: int
+    pairs: int  # of seeds; two single models are one pair
     names: tuple[str, str] | None = None
 
     @property
@@ -108,8 +108,9 @@ def mcnemar(wrong_a: Tensor, wrong_b: Tensor) -> float:
 def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> PairedDifference:
     """The mean of b - a over paired seeds with Student's t interval: does method b differ from method a?
 
-    a[i] and b[i] are one metric (errors, say) of two students that share seed i: the same initial weights and data
-    order.
+    a[i] and b[i] are one metric (errors, say) of two students that share seed i: the same initial weights and the same
+    order of examples.
+
     The interval speaks of new seeds, on the same test set. With few seeds t is the honest choice: resampling 5 pairs
     (a percentile bootstrap) gives intervals that hold the truth in about 84 % of cases, not 95 %
     (tests/test_statistics.py measures both). Source: Student 1908.
@@ -145,8 +146,8 @@ def paired_errors(
     """How many errors of 10,000 method b makes more than method a, for new seeds *and* new images.
 
     wrong_a, wrong_b: (seeds, N) bool, one row per trained model (`metrics.wrong`), rows of the two methods paired by
-    seed; or (N,), two single models, for which the interval speaks of new images alone. names: of a
-    and b, for the sentence.
+    seed; or (N,), two single models, for which the interval speaks of new images alone.
+    names: of a and b, for the sentence.
 
     Each resample draws N images with replacement, which moves the mean difference, and adds what other seeds could
     do: Student's t over the seeds' differences, because resampling as few as 5 of them promises too much (see
@@ -167,10 +168,16 @@ def paired_errors(
     by_seed = differences.mean(1)
     mean = by_seed.mean()
 
+    # The two-way model: the difference d(s, i) of seed s on image i is a mean, plus an effect of the seed, plus an
+    # effect of the image, plus what this seed does on this image only (the interaction). With S seeds and N images the
+    # mean difference has the variance
+    #     var_seed / S + var_image / N + var_interaction / (S N)
+    # The resampled images move it by (var_image + var_interaction / S) / N, the seeds' t interval by
+    # (var_seed + var_interaction / N) / S. Their sum holds the interaction twice: it is taken out of the images' moves,
+    # which `_share_of_images_alone` shrinks to var_image / N. (Owen 2007 on the bootstrap of such two-way tables.)
     generator = np.random.RandomState(0)  # NumPy keeps its stream
     moves = _means_of_resamples(differences.mean(0), resamples, generator) - mean
     if seeds > 1:
-        # what seeds and images do only together is in the moves of both: it is taken out of the images'
         moves *= _share_of_images_alone(differences)
         moves += generator.standard_t(seeds - 1, resamples) * by_seed.std(ddof=1) / sqrt(seeds)
 
@@ -188,18 +195,22 @@ def _means_of_resamples(by_image: np.ndarray, resamples: int, generator: np.rand
 
 
 def _share_of_images_alone(differences: np.ndarray) -> float:
-    """Which part, 0..1, of the standard deviation of the images' means isn't due to seeds and images together.
-    differences: (seeds, N)."""
-    together = differences.var(0, ddof=1).mean() / len(differences)
-    if together == 0:
+    """Which part, 0..1, of the standard deviation of the images' means over seeds is due to the images alone:
+    ``sqrt(var_image / (var_image + var_interaction / S))``. differences: (S seeds, N images).
+
+    On one image only the seed effect, which is small beside it, and the interaction differ from seed to seed: their
+    variance, averaged over images, stands for var_interaction.
+    """
+    interaction = differences.var(0, ddof=1).mean() / len(differences)  # var_interaction / S
+    if interaction == 0:
         return 1.0
-    of_images = max(differences.mean(0).var(), together)
-    return sqrt(max(0.0, 1 - together / of_images))
+    images_and_interaction = max(differences.mean(0).var(), interaction)  # var_image + var_interaction / S
+    return sqrt(max(0.0, 1 - interaction / images_and_interaction))
 
 
 def _check_wrong(name: str, wrong: Tensor) -> None:
     if not isinstance(wrong, Tensor) or wrong.dtype != torch.bool:
-        raise TypeError(f"{name} must be bool, see metrics.wrong, got {came(wrong)}")
+        raise TypeError(f"{name} must be bool, see metrics.wrong, got {describe_type(wrong)}")
 
 
 def _check_confidence(confidence: float) -> None:

@@ -1,32 +1,31 @@
 """Many students at once: every combination of seed, temperature, alpha and learning rate.
 
-Small students are trained together in one batched computation (`_batched`), large ones one by one. Either way they
-are those of `training.distill` with the same seed, up to rounding (which may, over many steps, come to a few errors).
+Small students are trained together in one batched computation (`_batched`), large ones one by one; `_chunks` decides.
+Either way they are those of `training.distill` with the same seed, up to rounding (which may, over many steps, come to
+a few errors).
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kdtutor._batched import Stack, distill_stack, stackable
+from kdtutor._batched import Stack, distill_stack
 from kdtutor._check import check_count, check_labels, check_logits, shape
-from kdtutor._device import is_small_work, pick_device, threads, threads_for
-from kdtutor._grid import Row, chunks, grid
+from kdtutor._chunks import chunks, how_many_at_once, trained_together
+from kdtutor._device import pick_device, threads, threads_for
+from kdtutor._grid import Row, grid
 from kdtutor.data import Dataset
 from kdtutor.evaluation import predict
 from kdtutor.fitting import ADAM, OptimizerFactory
-from kdtutor.models import count_parameters
 from kdtutor.results import Table, held_out_metrics
 from kdtutor.training import distill
 
-CACHE = 2_000_000  # weights in a stack on a CPU; with gradients and Adam's moments 32 MB, about what a cache holds
-MEMORY = 2**29  # bytes of a stack where the free memory isn't known, activations included
-
 Logits = dict[str, Tensor]  # by split
+Trained = tuple[Logits, bool]  # a student's logits on the held-out splits, and whether its loss diverged
 
 
 def sweep(
@@ -58,8 +57,10 @@ def sweep(
             there is one such student for each seed and lr.
         epochs, batch_size, device: as in `fitting.fit`.
         optimizer: one that treats each weight by itself, as Adam and SGD do.
+        progress: whether to show a bar, one step per student and epoch.
         at_once: how many students to train together. None chooses: one where a single one fills the CPU (nothing is
-            gained then), else as many as a CPU's cache or a quarter of a GPU's free memory holds.
+            gained then), else as many as a CPU's cache or a quarter of a GPU's free memory holds (`_chunks` has the
+            whole rule).
 
     Networks that `_batched.stackable` doesn't take (with dropout, say) are trained one by one. A student whose loss
     doesn't stay finite is marked `diverged` and leaves the others alone. Ctrl-C keeps the students that are finished.
@@ -89,10 +90,10 @@ def sweep(
             for places in chunks(rows, at_once):
                 chunk = [rows[place] for place in places]
                 students = [student_factory(row["seed"]) for row in chunk]
-                train = _together if len(students) > 1 and stackable(students) else _one_by_one
-                trained = train(students, chunk, data, teacher_logits["train"], device, bar, fitting)
-                for place, student, logits in zip(places, students, trained, strict=True):
-                    rows[place] |= held_out_metrics(logits, data, teacher_logits, rows[place]["diverged"])
+                train = _together if trained_together(students) else _one_by_one
+                results = train(students, chunk, data, teacher_logits["train"], device, bar, fitting)
+                for place, student, (logits, diverged) in zip(places, students, results, strict=True):
+                    rows[place].update(held_out_metrics(logits, data, teacher_logits, diverged))
                     finished[place] = student, logits
         except KeyboardInterrupt:
             interrupted = True
@@ -161,33 +162,6 @@ def _teacher_logits(
     return {name: z.detach().cpu() for name, z in logits.items()}
 
 
-@torch.no_grad()
-def how_many_at_once(student: nn.Module, data: Dataset, batch_size: int, device: torch.device) -> int:
-    """How many such students to train together, see `sweep`."""
-    if not stackable([student]):
-        return 1
-    if device.type == "cpu" and not is_small_work(student, data.train.inputs, batch_size):
-        return 1  # nothing is gained, and with convolutions much lost: cnn() at 0.6 to 1.0 times one by one
-
-    # numbers that one example takes, all layers together
-    weight = next(student.parameters())
-    x = torch.zeros(1, *data.train.inputs.shape[1:], dtype=weight.dtype, device=weight.device)
-    activations = x.numel()
-    for layer in student.children():
-        x = layer(x)
-        activations += x.numel()
-
-    weights = count_parameters(student)
-    batch = min(batch_size, len(data.train))
-    held_out = 2 * x.numel() * (len(data.validation) + len(data.test))  # logits, and a copy
-    bytes_each = x.element_size() * (4 * weights + 3 * batch * activations + held_out)
-    if device.type == "cuda":
-        return max(1, torch.cuda.mem_get_info(device)[0] // 4 // bytes_each)
-    if device.type == "cpu":
-        return max(1, min(MEMORY // bytes_each, CACHE // weights))
-    return max(1, MEMORY // bytes_each)
-
-
 def _together(
     students: list[nn.Module],
     rows: list[Row],
@@ -196,15 +170,19 @@ def _together(
     device: torch.device,
     bar: Any,
     fitting: dict[str, Any],
-) -> Iterator[Logits]:
-    """Train all in one computation; each one's logits on the held-out splits."""
+) -> Iterable[Trained]:
+    """Train all in one computation. They go seed by seed, with as many settings for each seed (`_chunks.chunks`)."""
+    seeds = list(dict.fromkeys(row["seed"] for row in rows))
+    settings_per_seed = len(rows) // len(seeds)
+    assert [row["seed"] for row in rows] == [seed for seed in seeds for _ in range(settings_per_seed)]
+
     stack = Stack(students, device)
     with threads(threads_for(students[0], data.train.inputs, fitting["batch_size"], device, len(rows))):
         finite = distill_stack(
             stack,
             teacher_logits,
             data.train,
-            seeds=list(dict.fromkeys(row["seed"] for row in rows)),
+            seeds=seeds,
             temperature=[row["temperature"] or 1.0 for row in rows],
             alpha=[row["alpha"] for row in rows],
             lr=rows[0]["lr"],
@@ -214,9 +192,12 @@ def _together(
         validation = stack.predict(data.validation)
         test = stack.predict(data.test)
     stack.write_back()
-    for k, row in enumerate(rows):
-        row["diverged"] = not finite[k]
-        yield {"validation": validation[k], "test": test[k]}
+
+    trained = []
+    for k in range(len(rows)):
+        logits = {"validation": validation[k], "test": test[k]}
+        trained.append((logits, not finite[k]))
+    return trained
 
 
 def _one_by_one(
@@ -227,10 +208,11 @@ def _one_by_one(
     device: torch.device,
     bar: Any,
     fitting: dict[str, Any],
-) -> Iterator[Logits]:
-    """Train one after the other; each one's logits on the held-out splits."""
+) -> Iterable[Trained]:
+    """Train one after the other, and yield each as soon as it is finished: Ctrl-C loses only the one in training."""
     for student, row in zip(students, rows, strict=True):
         settings = {"temperature": row["temperature"] or 1.0, "alpha": row["alpha"], "lr": row["lr"]}
+        diverged = False
         try:
             history = distill(
                 student, teacher_logits, data.train,
@@ -239,9 +221,11 @@ def _one_by_one(
             if history.interrupted:
                 raise KeyboardInterrupt
         except FloatingPointError:
-            row["diverged"] = True
+            diverged = True
         bar.update(fitting["epochs"])
-        yield {
+
+        logits = {
             "validation": predict(student, data.validation, device=device),
             "test": predict(student, data.test, device=device),
         }
+        yield logits, diverged

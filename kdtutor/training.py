@@ -1,6 +1,7 @@
 """Training and distilling any `nn.Module` on any data: `fitting.fit` with the losses of `kdtutor.losses`.
 
-Teachers, too, come back on the device and in the mode in which they came.
+Teachers, too, come back on the device and in the mode that they had before. Sweeps of small students have a loss of
+their own with the same formula, in `_batched`.
 """
 
 import time
@@ -13,7 +14,7 @@ from kdtutor._check import check_fraction, check_logits, check_positive, shape
 from kdtutor._device import dtype_of, on_device, pick_device, seeded
 from kdtutor.data import Augment, Data, Split, as_input
 from kdtutor.evaluation import predict
-from kdtutor.fitting import ADAM, Loss, OptimizerFactory, check_fitting, fit
+from kdtutor.fitting import ADAM, BatchLoss, OptimizerFactory, check_fitting, fit
 from kdtutor.losses import cross_entropy, distillation_loss
 from kdtutor.results import History
 from kdtutor.views import Views
@@ -82,6 +83,7 @@ def distill(
     check_positive("temperature", temperature)
     check_fraction("alpha", alpha)
     _check_teacher(teacher, student, data, augment)
+    shown = teacher.jittered(data) if isinstance(teacher, Views) else data
     check_fitting(data, epochs, batch_size, lr, seed, augment, precision)
     device = pick_device(device)
 
@@ -91,17 +93,17 @@ def distill(
         teacher_in_place = on_device(teacher, device, training=False)
     else:
         try:
+            # A teacher may draw random numbers even in eval mode: they follow from the seed, too, and leave the global
+            # random state alone.
             with seeded(seed, device):
                 teacher_logits = _logits_by_row(teacher, data, device)
         except KeyboardInterrupt:
             return History(seconds=time.perf_counter() - start, interrupted=True)
         loss = _loss_with_logits(teacher_logits.to(device), temperature, alpha)
-    if isinstance(teacher, Views):
-        data = teacher.jittered(data)
 
     with teacher_in_place:
         history = fit(
-            student, data, loss, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
+            student, shown, loss, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
             validation=validation, augment=augment, seed=seed, precision=precision, device=device, progress=progress,
         )  # fmt: skip
     history.seconds = time.perf_counter() - start
@@ -109,7 +111,8 @@ def distill(
 
 
 def _check_teacher(teacher: Teacher, student: nn.Module, data: Data, augment: Augment | None) -> None:
-    """Whether the teacher's logits can be had for each example of `data`, as the student sees it."""
+    """Raise unless the teacher can give logits for each example of `data`, as the student sees it. (`Views` check the
+    data themselves, in `jittered`.)"""
     if isinstance(teacher, nn.Module):
         if {*student.modules()} & {*teacher.modules()}:
             raise ValueError(
@@ -118,7 +121,6 @@ def _check_teacher(teacher: Teacher, student: nn.Module, data: Data, augment: Au
     elif isinstance(teacher, Views):
         if augment is not None:
             raise ValueError("augment must be None where the teacher is Views, which jitter the images themselves")
-        teacher.jittered(data)
     elif isinstance(teacher, Tensor):
         check_logits("teacher", teacher)
         if not isinstance(data, Split) or augment is not None:
@@ -148,7 +150,7 @@ def _logits_by_row(teacher: Teacher, data: Data, device: torch.device) -> Tensor
     return teacher
 
 
-def _loss_with_logits(teacher_logits: Tensor, temperature: float, alpha: float) -> Loss:
+def _loss_with_logits(teacher_logits: Tensor, temperature: float, alpha: float) -> BatchLoss:
     """The distillation loss of a batch whose teacher's logits are rows of `teacher_logits`."""
 
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:
@@ -159,7 +161,7 @@ def _loss_with_logits(teacher_logits: Tensor, temperature: float, alpha: float) 
     return loss
 
 
-def _loss_with_model(teacher: nn.Module, temperature: float, alpha: float) -> Loss:
+def _loss_with_model(teacher: nn.Module, temperature: float, alpha: float) -> BatchLoss:
     """The distillation loss of a batch to which the teacher itself answers."""
 
     def loss(student_logits: Tensor, inputs: Tensor, labels: Tensor, index: Tensor | None) -> Tensor:

@@ -1,4 +1,8 @@
-"""Jittered views with a teacher's logits known: patient, consistent distillation at the price of plain epochs."""
+"""Jittered views of images, with the teacher's logits on each view computed once.
+
+For patient, consistent distillation (Beyer et al. 2021: student and teacher see the same view, over many epochs) whose
+epochs cost no more than those over plain images.
+"""
 
 from contextlib import nullcontext
 
@@ -27,7 +31,7 @@ class Views:
         device: str | torch.device | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
-        """Ask the teacher, on `device` and in `precision` (see `training.fit`; the logits come in float32 then)."""
+        """Ask the teacher, on `device` and in `precision` (see `fitting.fit`; the logits are float32 then)."""
         shown = JitteredSplit(split)
         with nullcontext() if precision is None else torch.autocast(pick_device(device).type, precision):
             logits = [predict(teacher, shown.view(number), device=device) for number in range(shown.views)]

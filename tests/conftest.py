@@ -91,7 +91,7 @@ class Miniature:
 
     def put(self, root: str | Path, content: dict[str, bytes] | None = None) -> None:
         """Write all files, or others, where torchvision puts them. It stands in for a network that works."""
-        raw = Path(root) / mnist.RAW
+        raw = Path(root) / mnist.RAW_FOLDER
         raw.mkdir(parents=True, exist_ok=True)
         for name, data in (content or self.content).items():
             (raw / name).write_bytes(data)

@@ -147,7 +147,7 @@ def test_a_damaged_file_is_refused_and_the_model_left_as_it_was(damage, path):
     checkpoints.save(mlp(4, 2, seed=0), path)
     damage(path)
     with pytest.raises(
-        ValueError, match=f"path must name a whole safetensors file, got {re.escape(str(path))}, which is damaged"
+        ValueError, match=f"path must name a complete safetensors file, got {re.escape(str(path))}, which is damaged"
     ):
         checkpoints.load(model, path)
     assert_same_state(model, before)

@@ -40,10 +40,10 @@ def distill(digits, tmp_path, monkeypatch):
     defaults = {"teacher": teacher, "out": tmp_path / "out", "student": "784-10", "seeds": 2, "epochs": 1}
     defaults |= {"device": "cpu", "data": "strokes"}
 
-    def command(words=(), **options):
+    def command(arguments=(), **options):
         options = [f"--{name.replace('_', '-')}={value}" for name, value in (defaults | options).items()]
         with matplotlib.rc_context():
-            return main.main(["distill", "--quiet", *options, *words])
+            return main.main(["distill", "--quiet", *options, *arguments])
 
     return command
 
@@ -139,8 +139,8 @@ def test_of_several_settings_the_best_on_the_validation_images_is_taken(distill,
         return tables[-1][1]
 
     monkeypatch.setattr("kdtutor.commands.distill.sweep", spy)
-    words = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--epochs", "3"]
-    assert distill(words=words) == 0
+    arguments = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--epochs", "3"]
+    assert distill(arguments=arguments) == 0
     (first, choice), (second, table) = tables
     assert (first["seeds"], second["seeds"]) == (range(100, 102), range(2))  # other seeds than those of the pairs
     assert second["temperature"] == [choice.best()["temperature"]]
@@ -171,9 +171,9 @@ def test_a_teacher_that_is_not_there_is_trained_and_kept(distill, digits, tmp_pa
 def test_where_none_ships_one_is_trained_once_and_kept_with_the_results(distill, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(teachers, "SHIPPED", tmp_path / "nothing")
     path = tmp_path / "out" / "teacher-strokes.safetensors"
-    words = ["distill", "--quiet", "--student=784-10", "--seeds=1", "--epochs=1", "--device=cpu"]
+    arguments = ["distill", "--quiet", "--student=784-10", "--seeds=1", "--epochs=1", "--device=cpu"]
     for trained in (True, False):
-        assert main.main([*words, f"--out={path.parent}"]) == 0
+        assert main.main([*arguments, f"--out={path.parent}"]) == 0
         assert (f"No teacher at {path}: training one" in capsys.readouterr().out) == trained
         assert path.is_file()
 
@@ -237,7 +237,7 @@ def test_a_student_that_does_not_go_from_the_pixels_to_the_classes_is_refused(di
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["distill", "--seeds=few"], "argument --seeds: must be a whole number >= 1, got 'few'"),
         (["distill", "--seeds=0"], "argument --seeds: must be a whole number >= 1, got '0'"),
@@ -250,9 +250,9 @@ def test_a_student_that_does_not_go_from_the_pixels_to_the_classes_is_refused(di
     ],
     ids=" ".join,
 )
-def test_words_that_are_not_understood(capsys, words, message):
+def test_arguments_that_are_not_understood(capsys, arguments, message):
     with pytest.raises(SystemExit) as stopped:
-        main.main(words)
+        main.main(arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -309,13 +309,13 @@ def reproduction_in_two_parts(digits, tmp_path_factory):
         "temperatures": (20.0,),
         "widths": {5: 1},
     }
-    words = ["reproduce", "hinton", "--quick", f"--out={folder}", "--device=cpu"]
-    words += ["--precision=float32"]  # much faster where the processor has no instructions for bfloat16
+    arguments = ["reproduce", "hinton", "--quick", f"--out={folder}", "--device=cpu"]
+    arguments += ["--precision=float32"]  # much faster where the processor has no instructions for bfloat16
     parts = []
 
     def reproduce():
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            status = main.main(words)
+            status = main.main(arguments)
         parts.append((status, printed.getvalue(), (folder / "runs.jsonl").read_bytes()))
 
     def stop(*_, **__):
@@ -353,7 +353,7 @@ def test_reproduce_goes_on_where_it_was_interrupted(reproduction_in_two_parts):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("arguments", "expected"),
     [
         ([], (Path("runs/hinton"), False, "bfloat16", None)),
         (["--quick"], (Path("runs/hinton-quick"), True, "bfloat16", None)),
@@ -361,7 +361,7 @@ def test_reproduce_goes_on_where_it_was_interrupted(reproduction_in_two_parts):
     ],
     ids=str,
 )
-def test_reproduce_passes_on_what_was_asked(monkeypatch, words, expected):
+def test_reproduce_passes_on_what_was_asked(monkeypatch, arguments, expected):
     called = []
 
     def section(data, folder, quick, precision, device=None):
@@ -370,7 +370,7 @@ def test_reproduce_passes_on_what_was_asked(monkeypatch, words, expected):
 
     monkeypatch.setattr(data, "load", lambda name: name)
     monkeypatch.setattr(reproduction, "Section", section)
-    assert main.main(["reproduce", "hinton", *words]) == 1
+    assert main.main(["reproduce", "hinton", *arguments]) == 1
     assert called == [("mnist", expected)]
 
 
@@ -383,7 +383,7 @@ def files(miniature, tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "_download", miniature.put)
     monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "no course" / "kdtutor")
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "here"))
-    return tmp_path / "here" / mnist.RAW
+    return tmp_path / "here" / mnist.RAW_FOLDER
 
 
 def test_data_says_that_mnist_is_absent_and_what_to_do(files, capsys):
@@ -394,13 +394,13 @@ def test_data_says_that_mnist_is_absent_and_what_to_do(files, capsys):
 
 
 def test_data_fetches_mnist_once(files, monkeypatch, capsys):
-    whole = f"MNIST: whole, in {files} (each file's SHA-256 was checked)\n"
+    complete = f"MNIST: complete, in {files} (each file's SHA-256 was checked)\n"
     assert main.main(["data", "--fetch"]) == 0
-    assert capsys.readouterr() == (whole, "")
+    assert capsys.readouterr() == (complete, "")
     monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched again"))
     assert main.main(["data", "--fetch"]) == 0
     assert main.main(["data"]) == 0
-    assert capsys.readouterr() == (2 * whole, "")
+    assert capsys.readouterr() == (2 * complete, "")
 
 
 def test_data_names_a_damaged_file(files, capsys):
@@ -420,7 +420,7 @@ def test_data_says_why_it_cannot_fetch(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mnist, "_download", download)
     assert main.main(["data", "--fetch"]) == 1
     here = tmp_path / "here"
-    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND}\n"
+    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND_HINT}\n"
     assert capsys.readouterr() == ("", expected)
 
 
@@ -509,6 +509,15 @@ def test_assignments_and_grade_take_folders(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'a.ipynb'}\n"
     assert main.main(["grade", "handed_in", "--out", str(tmp_path)]) == 0
     assert called == [("release", tmp_path), ("grade", Path("handed_in"), tmp_path)]
+
+
+def test_ctrl_c_while_grading_says_that_feedback_is_kept(tmp_path, monkeypatch, capsys):
+    def stop(submissions, out):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(marking, "grade", stop)
+    assert main.main(["grade", "handed_in", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr() == ("", "kdtutor: interrupted; the feedback written so far is kept\n")
 
 
 def test_grade_without_submissions_says_so(tmp_path, capsys):

@@ -171,15 +171,15 @@ def test_download_can_be_forbidden(root, monkeypatch):
 
 def test_a_damaged_mnist_is_reported_and_not_replaced(root, drawn, monkeypatch, capsys):
     monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched anew"))
-    (root / mnist.RAW).mkdir(parents=True)
+    (root / mnist.RAW_FOLDER).mkdir(parents=True)
     for name in mnist.FILES:
-        (root / mnist.RAW / name).write_bytes(b"damaged")
+        (root / mnist.RAW_FOLDER / name).write_bytes(b"damaged")
     with pytest.raises(mnist.DataError, match=r"train-images-idx3-ubyte has 7 bytes where MNIST's has 47,040,016"):
         load("mnist")
     assert not drawn
     load("mnist", fallback="strokes")
     assert "train-images-idx3-ubyte has 7 bytes" in capsys.readouterr().out
-    assert {path.read_bytes() for path in (root / mnist.RAW).iterdir()} == {b"damaged"}
+    assert {path.read_bytes() for path in (root / mnist.RAW_FOLDER).iterdir()} == {b"damaged"}
 
 
 @pytest.mark.parametrize(

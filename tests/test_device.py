@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdtutor import Dataset, cnn, distill, evaluate, mlp, predict, sweep, train
-from kdtutor._device import SMALL, threads, threads_for
+from kdtutor._device import MAX_ONE_THREAD_MULTIPLICATIONS, threads, threads_for
 from kdtutor.losses import kl_by_example
 
 
@@ -37,7 +37,7 @@ def small(seed=0):
 
 def large(seed=0):
     """Over the limit for batches of 100."""
-    assert SMALL < 784 * 500 * 100
+    assert MAX_ONE_THREAD_MULTIPLICATIONS < 784 * 500 * 100
     return Spy(*mlp(784, 500, 10, seed=seed))
 
 
@@ -133,7 +133,7 @@ def test_the_work_is_counted_as_torch_counts_it(sizes, monkeypatch):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(inputs)
     for limit, expected in ((counter.get_total_flops() // 2, 1), (counter.get_total_flops() // 2 - 1, 2)):
-        monkeypatch.setattr("kdtutor._device.SMALL", limit)
+        monkeypatch.setattr("kdtutor._device.MAX_ONE_THREAD_MULTIPLICATIONS", limit)
         assert threads_for(model, inputs, 100, CPU) == expected
         assert threads_for(model, inputs[:8], 100, CPU, copies=2) == expected
         assert threads_for(model, torch.rand(100, sizes[0]), 16, CPU) == expected

@@ -33,12 +33,12 @@ def broken(miniature, error):
 
 
 def whole(root, miniature):
-    return {path.name: path.read_bytes() for path in (root / mnist.RAW).iterdir()} == miniature.content
+    return {path.name: path.read_bytes() for path in (root / mnist.RAW_FOLDER).iterdir()} == miniature.content
 
 
 def absent(root, reason):
     """What is said where MNIST can't be had."""
-    return f"MNIST isn't in {root} and can't be downloaded there ({reason}). {mnist.BY_HAND}"
+    return f"MNIST isn't in {root} and can't be downloaded there ({reason}). {mnist.BY_HAND_HINT}"
 
 
 def test_read_gives_images_and_labels(tmp_path, miniature):
@@ -53,7 +53,7 @@ def test_files_are_those_of_torchvision_and_read_as_it_reads_them(tmp_path, mini
     miniature.put(tmp_path)
     assert {name.removesuffix(".gz") for name, _ in MNIST.resources} == set(NAMES)
     folder = Path(MNIST(tmp_path).raw_folder)
-    assert folder == tmp_path / mnist.RAW
+    assert folder == tmp_path / mnist.RAW_FOLDER
     images, labels, _, _ = mnist.read(tmp_path)
     assert torch.equal(images.squeeze(1), read_image_file(folder / NAMES[0]))
     assert torch.equal(labels, read_label_file(folder / NAMES[1]))
@@ -64,7 +64,7 @@ def test_present_wants_all_four(tmp_path, miniature, name):
     assert not mnist.present(tmp_path)
     miniature.put(tmp_path)
     assert mnist.present(tmp_path)
-    (tmp_path / mnist.RAW / name).unlink()
+    (tmp_path / mnist.RAW_FOLDER / name).unlink()
     assert not mnist.present(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_file_is_named(tmp_path, miniature, name, damage, message):
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path, miniature):
     miniature.put(tmp_path)
-    (tmp_path / mnist.RAW / NAMES[3]).unlink()
+    (tmp_path / mnist.RAW_FOLDER / NAMES[3]).unlink()
     with pytest.raises(mnist.DataError, match=f"{NAMES[3]} can't be read .No such file"):
         mnist.read(tmp_path)
 

@@ -33,7 +33,7 @@ def test_make_gives_two_halves_of_the_sizes_asked_for():
 
 
 def test_draw_goes_on_over_chunks_and_takes_none(monkeypatch):
-    monkeypatch.setattr(strokes, "CHUNK", 4)
+    monkeypatch.setattr(strokes, "IMAGES_AT_ONCE", 4)
     images = strokes.draw(torch.arange(10), seeded(0))
     assert (images.shape, images.dtype) == ((10, 1, 28, 28), torch.uint8)
     assert (images.flatten(1).amax(1) == 255).all()

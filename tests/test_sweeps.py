@@ -10,9 +10,9 @@ from torch import nn
 
 from kdtutor import Dataset, Split, cnn, distill, metrics, mlp, predict, sweep
 from kdtutor._batched import Stack, stackable
-from kdtutor._grid import chunks, grid
+from kdtutor._chunks import chunks, how_many_at_once
+from kdtutor._grid import grid
 from kdtutor.fitting import ADAM
-from kdtutor.sweeps import how_many_at_once
 
 SGD = partial(torch.optim.SGD, momentum=0.9)
 DOUBLE = torch.float64
@@ -232,6 +232,27 @@ def test_an_infinite_loss_marks_a_student_whose_weights_stay_finite(blob_data):
                       optimizer=SGD, at_once=at_once, progress=False)  # fmt: skip
         assert [row["diverged"] for row in table.rows] == [False, True]
         assert all(weight.isfinite().all() for weight in table.networks[1].parameters())
+
+
+@pytest.mark.parametrize(("alpha", "label"), [(0, 0), (1, 1)])
+def test_an_infinite_term_of_weight_0_is_left_out(alpha, label):
+    """The student gives class 1 probability 0. At alpha = 0 that is infinitely far from a teacher that allows class 1,
+    at alpha = 1 from the label 1."""
+
+    def factory(seed):
+        student = mlp(2, 2, seed=seed).to(DOUBLE)
+        student[1].weight.data = torch.tensor([[1e308, 0.0], [-1e308, 0.0]], dtype=DOUBLE)
+        return student
+
+    split = Split(torch.ones(20, 2, dtype=DOUBLE), torch.full((20,), label))
+    teacher_logits = torch.tensor([[0.0, 0.0 if alpha == 0 else -math.inf]]).repeat(20, 1)
+    data = Dataset("ones", split, split, split)
+    for at_once in (1, 2):
+        table = sweep(factory, data, teacher_logits, seeds=[0, 1], alpha=alpha, epochs=2, optimizer=SGD,
+                      at_once=at_once, progress=False)  # fmt: skip
+        assert [row["diverged"] for row in table.rows] == [False, False]
+        for student in table.networks:
+            assert student[1].weight.isfinite().all()
 
 
 def test_agreement_is_measured_where_the_teachers_logits_are_known(blob_data):

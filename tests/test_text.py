@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdtutor._text import WIDTH, text_table, wrap
+from kdtutor._text import WIDTH, one_line, text_table, wrap
 
 
 @pytest.mark.parametrize("indent", [0, 4, 10])
@@ -35,3 +35,8 @@ def test_a_tables_rows_must_be_as_long_as_its_heads():
 
 def test_a_table_may_have_no_rows():
     assert text_table(["one", "two"], []) == "one  two"
+
+
+def test_a_text_of_several_lines_becomes_one():
+    assert one_line("first\n  second\t third \n") == "first second third"
+    assert one_line("") == ""

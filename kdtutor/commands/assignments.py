@@ -7,7 +7,7 @@ HELP = "write the students' versions of the graded assignments"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `write_assignments` takes them."""
+    """--otter and --out."""
     parser.add_argument("--otter", action="store_true", help="sources for otter-grader, too: they hold solutions")
     parser.add_argument("--out", type=Path, default=Path("runs/assignments"), help="folder (default %(default)s)")
     parser.set_defaults(work=write_assignments)

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `bench` takes them."""
+    """--quick, and --json for a record."""
     parser.add_argument("--quick", action="store_true", help="less of it, within a minute, and no notebooks")
     parser.add_argument("--json", dest="record_path", type=Path, metavar="FILE", help="write a record, too")
     parser.set_defaults(work=bench)

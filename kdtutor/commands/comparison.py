@@ -16,7 +16,7 @@ from kdtutor.models import count_parameters
 from kdtutor.results import Table
 from kdtutor.statistics import PairedDifference, paired_difference
 
-COLUMNS = {  # of a record's measurements, and their names in a sweep's table
+TABLE_COLUMNS = {  # of a record's measurements, and their names in a sweep's table
     "errors": "test_errors",
     "NLL": "test_nll",
     "agreement": "test_agreement",
@@ -53,7 +53,7 @@ def of_students(table: Table, alpha: float) -> Group:
     networks = []
     for row, network in zip(table.rows, table.networks, strict=True):
         if row["alpha"] == alpha:
-            measured = {name: row[column] for name, column in COLUMNS.items()}
+            measured = {name: row[column] for name, column in TABLE_COLUMNS.items()}
             rows.append({"seed": row["seed"], **measured})
             networks.append(network)
     return Group(rows, networks[0])

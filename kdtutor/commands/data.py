@@ -1,15 +1,15 @@
-"""`kdtutor data`: where MNIST is, and whether it is whole."""
+"""`kdtutor data`: where MNIST is, and whether it is complete."""
 
 from argparse import ArgumentParser
 
 from kdtutor import data
 from kdtutor.data import mnist
 
-HELP = "say where MNIST is and whether it is whole; with --fetch, download it"
+HELP = "say where MNIST is and whether it is complete; with --fetch, download it"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's argument; `show_mnist` takes it."""
+    """--fetch."""
     parser.add_argument("--fetch", action="store_true", help="download MNIST if it isn't there")
     parser.set_defaults(work=show_mnist)
 
@@ -24,10 +24,10 @@ def show_mnist(fetch: bool) -> int:
         mnist.fetch(data.folder())
         roots = [data.folder()]
     if not roots:
-        place = data.folder() / mnist.RAW
+        place = data.folder() / mnist.RAW_FOLDER
         print(f"MNIST: not in {place}. Add --fetch to download it; the notebooks fall back on strokes.")
         return 1
 
     mnist.read(roots[0])
-    print(f"MNIST: whole, in {roots[0] / mnist.RAW} (each file's SHA-256 was checked)")
+    print(f"MNIST: complete, in {roots[0] / mnist.RAW_FOLDER} (each file's SHA-256 was checked)")
     return 0

@@ -10,7 +10,7 @@ HELP = "name the formula of a loss in a Python file, and its known mistakes"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `diagnose_file` takes them."""
+    """The loss, what its alpha weighs, and the findings that are meant."""
     parser.add_argument("loss", metavar="FILE.py:NAME", help="a function, or a class or instance of a module")
     parser.add_argument("--alpha", choices=("soft", "hard"), help="the term that alpha is to weigh (default: either)")
     parser.add_argument("--meant", nargs="+", default=[], metavar="FINDING", help="findings that are as you mean them")

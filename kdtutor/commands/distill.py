@@ -3,7 +3,8 @@
 import re
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -14,16 +15,16 @@ from kdtutor._check import check_fraction, check_positive
 from kdtutor.commands import comparison
 from kdtutor.commands.arguments import add_training_arguments, count
 from kdtutor.course import teachers
+from kdtutor.evaluation import predict
 from kdtutor.models import mlp
 from kdtutor.results import Table
 from kdtutor.sweeps import sweep
-from kdtutor.training import predict
 
 HELP = "train a student alone and distilled over paired seeds, and compare"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `distill` takes them."""
+    """The student, the soft targets, the seeds, --out, --teacher and those of training."""
     parser.add_argument(
         "--student", type=layer_sizes, default="784-200-200-10", help="layer sizes (default %(default)s)"
     )
@@ -34,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=float,
         nargs="+",
         default=[4.0],
-        help="T of the soft targets (default 4); of several, the best on the validation images is taken",
+        help="T of the soft targets (default 4); several values: the best on the validation images is used",
     )
     parser.add_argument(
         "--alpha",
@@ -43,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=float,
         nargs="+",
         default=[0.9],
-        help="weight of the soft term (default 0.9); the same",
+        help="weight of the soft term (default 0.9); several values: the best on the validation images is used",
     )
     parser.add_argument("--seeds", type=count, default=5, help="how many paired seeds (default %(default)s)")
     parser.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
@@ -85,7 +86,7 @@ def distill(
 ) -> int:
     """Train students alone and distilled from the same `seeds` seeds, and compare their test errors.
 
-    Of several temperatures or alphas the best on the validation images are taken. Prints a table and the difference;
+    Of several temperatures or alphas the best on the validation images are used. Prints a table and the difference;
     writes the students of the first seed, the record and a figure to `out`.
     """
     _check(temperatures, alphas, lr)
@@ -100,25 +101,18 @@ def distill(
         "train": predict(teacher, digits.train, device=device),
         "test": predict(teacher, digits.test, device=device),
     }
-
-    def train(seeds: range, temperatures: list[float], alphas: Iterable[float]) -> Table:
-        """Students of these seeds and settings; all else is as it was asked for."""
-        table = sweep(
-            lambda seed: mlp(*student, seed=seed),
-            digits,
-            teacher_logits,
-            seeds=seeds,
-            temperature=temperatures,
-            alpha=sorted(alphas),
-            lr=lr,
-            epochs=epochs,
-            batch_size=batch_size,
-            device=device,
-            progress=not quiet,
-        )
-        if table.interrupted:
-            raise KeyboardInterrupt
-        return table
+    # what all students have in common; seeds, temperature and alpha are still open
+    train = partial(
+        sweep,
+        lambda seed: mlp(*student, seed=seed),
+        digits,
+        teacher_logits,
+        lr=lr,
+        epochs=epochs,
+        batch_size=batch_size,
+        device=device,
+        progress=not quiet,
+    )
 
     temperature = temperatures[0]
     alpha = alphas[0]
@@ -126,11 +120,7 @@ def distill(
     if len(temperatures) > 1 or len(alphas) > 1:
         temperature, alpha, choice = _choose(train, temperatures, alphas, seeds)
 
-    # The pairs: for each seed a student alone and one distilled, from the same weights and with the same batches.
-    table = train(range(seeds), [temperature], {0.0, alpha})
-    if any(row["diverged"] for row in table.rows):
-        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {lr:g}")
-
+    table = _train_pairs(train, seeds, temperature, alpha)
     groups = {
         "teacher": comparison.of_teacher(teacher, teacher_logits["test"], digits.test.labels),
         "alone": comparison.of_students(table, 0.0),
@@ -169,7 +159,7 @@ def _check(temperatures: list[float], alphas: list[float], lr: float) -> None:
 
 
 def _default_teacher_path(data_name: str, out: Path) -> Path:
-    """Where a teacher is looked for that wasn't named: the one that ships, else among the results."""
+    """The file of a teacher that wasn't named: the one that ships if there is one, else one among the results."""
     shipped = teachers.teacher_path(data_name)
     return shipped if shipped.exists() else out / shipped.name
 
@@ -192,7 +182,8 @@ def _choose(
     The students that decide have other seeds than the pairs, so that the pairs' test errors stay unbiased.
     """
     first_seed = max(100, seeds)
-    table = train(range(first_seed, first_seed + seeds), temperatures, alphas)
+    seeds_to_choose = range(first_seed, first_seed + seeds)
+    table = _finished(train(seeds=seeds_to_choose, temperature=temperatures, alpha=sorted(alphas)))
     best = table.best()
     temperature = best.get("temperature", temperatures[0])  # at alpha = 0 the temperature plays no part
     alpha = best["alpha"]
@@ -204,3 +195,19 @@ def _choose(
         "validation errors": table.means("validation_errors").tolist(),
     }
     return temperature, alpha, choice
+
+
+def _train_pairs(train: Callable[..., Table], seeds: int, temperature: float, alpha: float) -> Table:
+    """For each seed a student alone and one distilled, from the same weights and with the same batches."""
+    table = _finished(train(seeds=range(seeds), temperature=[temperature], alpha=sorted({0.0, alpha})))
+    if any(row["diverged"] for row in table.rows):
+        lr = table.rows[0]["lr"]
+        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {lr:g}")
+    return table
+
+
+def _finished(table: Table) -> Table:
+    """The table of a sweep, with all its students. Raises KeyboardInterrupt where Ctrl-C left some out."""
+    if table.interrupted:
+        raise KeyboardInterrupt
+    return table

@@ -1,5 +1,6 @@
 """`kdtutor grade`: marks and feedback for what students handed in."""
 
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -7,7 +8,7 @@ HELP = "grade what students handed in, with nbgrader"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `grade` takes them."""
+    """A folder of submissions, and --out."""
     parser.add_argument("submissions", type=Path, help="a folder with STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/grades"), help="folder for marks and feedback (default %(default)s)"
@@ -16,9 +17,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def grade(submissions: Path, out: Path) -> int:
-    """Grade the submissions; write marks and feedback to `out`."""
+    """Grade the submissions; write marks and feedback to `out`.
+
+    Feedback is written after each submission, marks.csv at the end: Ctrl-C keeps the feedback.
+    """
     from kdtutor.grading import marking
 
-    marking.grade(submissions, out)
+    try:
+        marking.grade(submissions, out)
+    except KeyboardInterrupt:
+        print("kdtutor: interrupted; the feedback written so far is kept", file=sys.stderr)
+        return 130
     print(f"In {out}: marks.csv, and feedback/ for each student.")
     return 0

@@ -1,9 +1,11 @@
-"""`python -m kdtutor`: the course's full run without a notebook, its teachers, its speed, and a look at the data."""
+"""Knowledge distillation from the command line: compare a student alone with a distilled one, check a loss of your own,
+and do what the course needs around its notebooks."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from kdtutor._text import one_line
 from kdtutor.commands import assignments, bench, data, diagnose, distill, grade, publish, reproduce, teacher
 
 # In the order of --help. A command's module has HELP (one line) and add_arguments(parser), which also names the
@@ -21,17 +23,18 @@ COMMANDS = {
 }
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command, by default that of the command line; returns the exit status.
 
-    Mistakes of the user end in one line on stderr.
+    Mistakes of the user end in one line on stderr, and so does Ctrl-C. Nothing is saved then, except by commands that
+    say what they keep themselves (`grade`, `reproduce`).
     """
-    arguments = vars(_parser().parse_args(words))
-    work = arguments.pop("work")
+    parameters = vars(_parser().parse_args(arguments))
+    work = parameters.pop("work")
     try:
-        return work(**arguments)
+        return work(**parameters)
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        print(f"kdtutor: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"kdtutor: {one_line(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("kdtutor: interrupted, no results were saved", file=sys.stderr)

@@ -6,7 +6,7 @@ HELP = "write the course's address on GitHub into everything that names it"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's argument; `publish` takes it."""
+    """The repository."""
     parser.add_argument("repository", metavar="OWNER/REPO", help="a public repository, yours or a fork")
     parser.set_defaults(work=publish)
 

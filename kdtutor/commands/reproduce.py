@@ -1,4 +1,4 @@
-"""`kdtutor reproduce`: a paper's section, whole, with seeds."""
+"""`kdtutor reproduce`: all numbers of a paper's section, each over several seeds."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -10,7 +10,7 @@ HELP = "reproduce a paper's section with seeds, over hours; can be resumed"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `reproduce` takes them."""
+    """The paper, --quick, --out, --precision and --device."""
     parser.add_argument("paper", choices=("hinton",), help="Hinton, Vinyals & Dean 2015, section 3")
     parser.add_argument("--quick", action="store_true", help="a small version, in two minutes")
     parser.add_argument(
@@ -28,19 +28,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def reproduce(paper: str, quick: bool, out: Path | None, precision: str, device: str | None) -> int:
-    """Train what `out` doesn't have yet, and print the paper's numbers beside ours."""
-    from kdtutor.course.hinton import paper as hinton
-    from kdtutor.course.hinton import reproduction
+    """Train what `out` doesn't have yet, and print the paper's numbers beside ours. There is one paper so far."""
+    from kdtutor.course.hinton.paper import markdown
+    from kdtutor.course.hinton.reproduction import Section
 
     if out is None:
         name = f"{paper}-quick" if quick else paper
         out = Path("runs", name)
 
-    section = reproduction.Section(data.load("mnist"), out, quick, precision, device)
+    section = Section(data.load("mnist"), out, quick, precision, device)
     try:
         section.run()
     except KeyboardInterrupt:
         print(f"kdtutor: interrupted; {section.records.path} keeps the finished runs, the same command goes on")
         return 130
-    print(f"\n{hinton.markdown(section.records)}\n\nIn {out}: the records and the weights.")
+    print(f"\n{markdown(section.records)}\n\nIn {out}: the records and the weights.")
     return 0

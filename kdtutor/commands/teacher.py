@@ -11,7 +11,7 @@ HELP = "train a teacher like those that ship with the course"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The command's arguments; `train_and_save` takes them."""
+    """--seed, --out and those of training."""
     parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for results (default %(default)s)")
     add_training_arguments(parser, epochs=30)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from kdtutor import checkpoints
 from kdtutor._io import versions, write_json
 from kdtutor.data import Dataset, Split, jitter
+from kdtutor.evaluation import predict
 from kdtutor.metrics import calibration_error, errors, nll
 from kdtutor.models import cnn, count_parameters, mlp
-from kdtutor.training import predict, train
+from kdtutor.training import train
 
 SHIPPED = Path(__file__).parent / "shipped"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from kdtutor._check import came
+from kdtutor._check import describe_type
 from kdtutor.data.splits import JitteredSplit, Split
 
 Data = Split | JitteredSplit | Iterable[tuple[Tensor, Tensor]]
@@ -23,8 +23,10 @@ def batches(
     """(inputs, labels, index) of each batch, on `device`.
 
     A Split is cut into batches of batch_size, shuffled if there is a generator, and index (B,) says which rows they
-    are; of a JitteredSplit, which rows in which view. An iterable gives its own batches, and index is None. Raises
-    TypeError for an iterable of anything but pairs of tensors.
+    are; of a JitteredSplit, which rows in which view. An iterable gives its own batches, and index is None.
+
+    augment is for the shuffled batches of training. Without a generator, as for measuring, a Split is shown in its
+    order and unaugmented. Raises TypeError for an iterable of anything but pairs of tensors.
     """
     if isinstance(data, Split):
         for images, labels, index in _of_split(data, batch_size, device, generator):
@@ -63,7 +65,7 @@ def _pair(batch: object) -> tuple[Tensor, Tensor]:
         raise TypeError(f"data must give pairs (inputs, labels), got {type(batch).__name__} of {len(batch)}")
     inputs, labels = batch
     if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
-        raise TypeError(f"inputs and labels must be tensors, got {came(inputs)} and {came(labels)}")
+        raise TypeError(f"inputs and labels must be tensors, got {describe_type(inputs)} and {describe_type(labels)}")
     return inputs, labels
 
 

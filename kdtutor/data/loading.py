@@ -48,12 +48,12 @@ def load(name: str = "mnist", *, fallback: str | None = None, download: bool = T
 
     Args:
         name: "mnist" (LeCun, Cortes & Burges) or "strokes", digits drawn by `kdtutor.data.strokes`.
-        fallback: "strokes" takes the built-in digits where MNIST can't be had, and prints one line that says so.
+        fallback: "strokes" takes the built-in digits where there is no MNIST, and prints one line that says so.
         download: whether MNIST may be fetched through torchvision.
 
     MNIST is looked for in the folder of KDTUTOR_DATA, then in `data/`, then downloaded. The validation images are
     5,000 of the training images, chosen at random once for all. Raises DataError, naming the file, where MNIST is
-    damaged or can't be had.
+    damaged or can't be downloaded.
     """
     if name not in ("mnist", "strokes"):
         raise ValueError(f"name must be 'mnist' or 'strokes', got {name!r}")
@@ -75,7 +75,7 @@ def _mnist(download: bool) -> list[Tensor]:
         if mnist.present(root):
             return mnist.read(root)
     if not download:
-        raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND}")
+        raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND_HINT}")
     mnist.fetch(folder())
     return mnist.read(folder())
 

@@ -1,4 +1,4 @@
-"""Examples in memory, and ways to change them. Models and files are not its business."""
+"""Examples in memory, and ways to change them. Files are read in `loading` and `mnist`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdtutor._check import came, check_count, check_fraction, check_seed, shape
+from kdtutor._check import check_count, check_fraction, check_seed, describe_type, shape
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -24,9 +24,9 @@ class Split:
     def __post_init__(self) -> None:
         inputs, labels = self.inputs, self.labels
         if not (isinstance(inputs, Tensor) and (inputs.dtype == torch.uint8 or inputs.is_floating_point())):
-            raise TypeError(f"inputs must be a uint8 or floating-point tensor, got {came(inputs)}")
+            raise TypeError(f"inputs must be a uint8 or floating-point tensor, got {describe_type(inputs)}")
         if not (isinstance(labels, Tensor) and labels.dtype == torch.int64):
-            raise TypeError(f"labels must be an int64 tensor, got {came(labels)}")
+            raise TypeError(f"labels must be an int64 tensor, got {describe_type(labels)}")
         if inputs.dim() < 2 or labels.shape != inputs.shape[:1] or not len(labels):
             raise ValueError(
                 "inputs (N, ...) and labels (N,) must describe the same N >= 1 examples, "

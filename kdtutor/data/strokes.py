@@ -1,13 +1,14 @@
-"""Built-in handwritten-looking digits, for where MNIST can't be had: 28x28, white ink on black.
+"""Built-in handwritten-looking digits, for where MNIST isn't available: 28x28, white ink on black.
 
 A digit is a few pen strokes: smooth curves through a handful of control points. Each image moves those points
-a little, as a hand does, then slants, turns, stretches and bends the whole and inks it with a pen of its own
+a little, as a hand does, then slants, turns, stretches and bends the digit and inks it with a pen of its own
 width. Some fours come out closed like nines, some sevens short-armed like ones: which digits look alike is in
 the data, so a teacher's soft targets can tell it. All of it is batched torch on the CPU. Nothing here knows
 about files or splits.
 """
 
 from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,15 +83,15 @@ BEND_MEAN = torch.tensor([(0.95, 0), (-0.12, 1.05), (0, 0), (0, 0), (0, 0)])  # 
 BEND_SPREAD = torch.tensor([(0.10, 0.10), (0.20, 0.10), (0.15, 0.15), (0.15, 0.15), (0.15, 0.15)])
 WOBBLE = 0.05  # standard deviation of a control point, in box widths
 SIZE, SIZE_SPREAD = 18.0, 0.05  # longer side of the pen's path in pixels; its relative standard deviation
-SHIFT = 0.9  # standard deviation of the centre of mass, in pixels
-ROOM = 11.5  # how far from the middle of the image the path may go, in pixels
-PEN = (0.7, 1.4)  # least and greatest standard deviation of a line's profile, in pixels: 1.6 to 3.3 wide
+SHIFT_DEVIATION = 0.9  # standard deviation of the centre of mass, in pixels
+MAX_OFFSET = 11.5  # how far from the middle of the image the path may go, in pixels
+PEN_WIDTHS = (0.7, 1.4)  # least and greatest standard deviation of a line's profile, in pixels: 1.6 to 3.3 wide
 PRESSURE = 0.15  # standard deviation of the pen's relative change of width from mid-path to its end
 GRAIN = 0.06  # relative standard deviation of a pixel's ink
 
-POINTS = 64  # on a digit's path
-CHUNK = 1_000  # images drawn at a time, in about 50 MB
-PIXELS = torch.arange(28) - 13.5  # centres along a row or a column, from the middle of the image
+PATH_POINTS = 64  # on a digit's path
+IMAGES_AT_ONCE = 1_000  # images drawn at a time, in about 50 MB
+PIXEL_CENTRES = torch.arange(28) - 13.5  # centres along a row or a column, from the middle of the image
 CATMULL_ROM = torch.tensor([(0.0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1)]) / 2
 
 
@@ -126,7 +127,7 @@ def draw(labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         raise ValueError(f"labels must be a tensor of int64 and shape (N,), got {got}")
     if len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
         raise ValueError(f"labels must be in 0..9, got {labels.min().item()}..{labels.max().item()}")
-    return torch.cat([_ink(*_write(part, generator), generator) for part in labels.split(CHUNK)])
+    return torch.cat([_ink(*_write(part, generator), generator) for part in labels.split(IMAGES_AT_ONCE)])
 
 
 def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -136,24 +137,25 @@ def _write(labels: Tensor, generator: torch.Generator | None) -> tuple[Tensor, T
     n = len(labels)
 
     # a style of the digit, its points a little off
-    control, curve, drawn, count, first = _styles()
-    style = first[labels] + (count[labels] * uniform(n)).long()  # (N,)
-    path = curve[style] @ (control[style] + WOBBLE * normal(n, *control.shape[1:]))  # (N, POINTS, 2)
+    styles = _styles()
+    style = styles.first_row[labels] + (styles.per_digit[labels] * uniform(n)).long()  # (N,)
+    control = styles.control[style]  # (N, K, 2)
+    path = styles.curves[style] @ (control + WOBBLE * normal(*control.shape))  # (N, PATH_POINTS, 2)
 
     # bent as a whole, and brought to its size
     x, y = path.unbind(-1)
     bend = BEND_MEAN + BEND_SPREAD * normal(n, 5, 2)
-    path = torch.stack([x, y, x * x, x * y, y * y], -1) @ bend  # (N, POINTS, 5) @ (N, 5, 2)
+    path = torch.stack([x, y, x * x, x * y, y * y], -1) @ bend  # (N, PATH_POINTS, 5) @ (N, 5, 2)
     extent = (path.amax(1) - path.amin(1)).amax(-1).view(n, 1, 1)
     path = path / extent * SIZE * (1 + SIZE_SPREAD * normal(n, 1, 1))
 
     # steps of the pen, the middle of their ink near the middle of the image
-    length = path.diff(dim=1).norm(dim=-1, keepdim=True) * drawn[style].unsqueeze(-1)  # 0 while the pen is up
+    length = path.diff(dim=1).norm(dim=-1, keepdim=True) * styles.drawn[style].unsqueeze(-1)  # 0 while the pen is up
     middle = (path[:, 1:] + path[:, :-1]) / 2
     centre = (middle * length).sum(1, keepdim=True) / length.sum(1, keepdim=True)
-    least = -ROOM - middle.amin(1, keepdim=True)  # how far it may be moved
-    most = ROOM - middle.amax(1, keepdim=True)
-    return middle + (SHIFT * normal(n, 1, 2) - centre).clamp(least, most), length
+    least = -MAX_OFFSET - middle.amin(1, keepdim=True)  # how far it may be moved
+    most = MAX_OFFSET - middle.amax(1, keepdim=True)
+    return middle + (SHIFT_DEVIATION * normal(n, 1, 2) - centre).clamp(least, most), length
 
 
 def _ink(middle: Tensor, length: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -166,23 +168,28 @@ def _ink(middle: Tensor, length: Tensor, generator: torch.Generator | None) -> T
     normal = partial(torch.randn, generator=generator)
     n, steps, _ = middle.shape
 
-    width = PEN[0] + (PEN[1] - PEN[0]) * uniform(n, 1, 1)
+    width = PEN_WIDTHS[0] + (PEN_WIDTHS[1] - PEN_WIDTHS[0]) * uniform(n, 1, 1)
     width = width * (1 + PRESSURE * normal(n, 1, 1) * torch.linspace(-1, 1, steps).view(-1, 1))  # (N, S, 1)
 
-    distance = (middle.unsqueeze(-1) - PIXELS) / width.unsqueeze(-1)  # (N, S, 2, 28)
+    distance = (middle.unsqueeze(-1) - PIXEL_CENTRES) / width.unsqueeze(-1)  # (N, S, 2, 28)
     across, down = torch.exp(-distance.square() / 2).unbind(2)
     ink = (down * length / (width * (2 * torch.pi) ** 0.5)).mT @ across  # (N, 28, S) @ (N, S, 28)
     ink = ink * (1 + GRAIN * normal(n, 28, 28))
     return (255 * (2 * ink - 0.4).clamp(0, 1)).round().to(torch.uint8).unsqueeze(1)  # soft edge, full core
 
 
-@cache
-def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """STYLES as tensors, one row for each of the P styles.
+class _Styles(NamedTuple):
+    """STYLES as tensors, one row for each of the P styles, those of a digit side by side."""
 
-    Control points (P, K, 2), from the middle of the box and padded with 0; curves (P, POINTS, K), to multiply
-    them with; which steps are drawn, (P, POINTS - 1); each digit's count of styles and first row, both (10,).
-    """
+    control: Tensor  # (P, K, 2): control points, from the middle of the box, padded with 0
+    curves: Tensor  # (P, PATH_POINTS, K): weights of the control points along the path
+    drawn: Tensor  # (P, PATH_POINTS - 1): whether the pen is down in a step of the path
+    per_digit: Tensor  # (10,): how many styles a digit has
+    first_row: Tensor  # (10,): the row of its first one
+
+
+@cache
+def _styles() -> _Styles:
     points: list[Tensor] = []
     pieces: list[list[list[int]]] = []
     for styles in STYLES.values():
@@ -199,8 +206,9 @@ def _styles() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         curves.append(curve)
         drawn.append(its_drawn)
 
-    count = torch.tensor([len(styles) for styles in STYLES.values()])
-    return control, torch.stack(curves), torch.stack(drawn), count, count.cumsum(0) - count
+    per_digit = torch.tensor([len(styles) for styles in STYLES.values()])
+    first_row = per_digit.cumsum(0) - per_digit
+    return _Styles(control, torch.stack(curves), torch.stack(drawn), per_digit, first_row)
 
 
 def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
@@ -220,7 +228,7 @@ def _parse(style: str) -> tuple[Tensor, list[list[int]]]:
 
 
 def _curve(points: Tensor, pieces: list[list[int]], columns: int) -> tuple[Tensor, Tensor]:
-    """Catmull-Rom weights (POINTS, columns) of the points along the path; which steps between are drawn."""
+    """Catmull-Rom weights (PATH_POINTS, columns) of the points along the path; which steps between are drawn."""
     segments = []  # each as the points before it, at its start, at its end, after it
     for piece in pieces:
         padded = [piece[0], *piece, piece[-1]]  # a piece's end counts as its own neighbour
@@ -230,11 +238,11 @@ def _curve(points: Tensor, pieces: list[list[int]], columns: int) -> tuple[Tenso
     chord = (points[around[:, 2]] - points[around[:, 1]]).norm(dim=-1)
     ends = chord.cumsum(0)
 
-    at = (torch.arange(POINTS) + 0.5) / POINTS * ends[-1]  # evenly spread
+    at = (torch.arange(PATH_POINTS) + 0.5) / PATH_POINTS * ends[-1]  # evenly spread
     segment = torch.searchsorted(ends, at)
     t = 1 - (ends[segment] - at) / chord[segment]  # 0..1 along the segment
 
-    weights = torch.stack([t**0, t, t**2, t**3], -1) @ CATMULL_ROM  # (POINTS, 4)
-    curve = torch.zeros(POINTS, columns).scatter_add_(1, around[segment], weights)
+    weights = torch.stack([t**0, t, t**2, t**3], -1) @ CATMULL_ROM  # (PATH_POINTS, 4)
+    curve = torch.zeros(PATH_POINTS, columns).scatter_add_(1, around[segment], weights)
     lifts = torch.cat([torch.tensor([0]), (around[1:, 1] != around[:-1, 2]).cumsum(0)])
     return curve, lifts[segment].diff() == 0

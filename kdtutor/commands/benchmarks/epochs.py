@@ -12,10 +12,11 @@ from torchvision import datasets, transforms
 
 from kdtutor._device import threads, threads_for
 from kdtutor.commands.benchmarks import timing
-from kdtutor.commands.benchmarks.timing import EPOCH, Row, Sizes, medians, network_name
+from kdtutor.commands.benchmarks.timing import EPOCH_IMAGES, Row, Sizes, medians, network_name
 from kdtutor.data import Dataset, Split
+from kdtutor.evaluation import predict
 from kdtutor.models import mlp
-from kdtutor.training import distill, predict
+from kdtutor.training import distill
 
 TEMPERATURE = 5.0
 ALPHA = 0.7
@@ -99,7 +100,7 @@ def matrix_products(sizes: Sizes, examples: int, batch_size: int, number: int) -
 
 def time_epochs(data: Dataset, quick: bool) -> Iterator[Row]:
     """Seconds per epoch of 55,000 images, by loops from the web, by `distill`, and by its matrix products alone."""
-    split = data.train[: 2_750 if quick else EPOCH]
+    split = data.train[: 2_750 if quick else EPOCH_IMAGES]
     normalised_split = normalised(split)
     teacher = mlp(784, 512, 256, 10, seed=1).eval()
     teacher_logits = predict(teacher, normalised_split)
@@ -119,7 +120,7 @@ def time_epochs(data: Dataset, quick: bool) -> Iterator[Row]:
 
         seconds, losses = timing.in_turns(loops, repeats=2 if quick else 3)
         middle = medians(seconds)
-        scale = EPOCH / len(split)
+        scale = EPOCH_IMAGES / len(split)
         for name, values in seconds.items():
             yield {
                 "student": network_name(sizes),

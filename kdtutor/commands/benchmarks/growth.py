@@ -36,19 +36,19 @@ def time_growth(data: Dataset, quick: bool) -> Iterator[Row]:
 
 
 def _train_on_images(data: Dataset, number: int) -> None:
-    """784-30-10 on so many images."""
+    """784-30-10 on this many images."""
     split = data.train[:number]
     distill(mlp(784, 30, 10), torch.zeros(len(split), 10), split, epochs=1, batch_size=64, progress=False)
 
 
 def _train_units(data: Dataset, number: int) -> None:
-    """A student with so many hidden units."""
+    """A student with this many hidden units."""
     split = data.train[:EXAMPLES]
     distill(mlp(784, number, 10), torch.zeros(len(split), 10), split, epochs=1, batch_size=64, progress=False)
 
 
 def _train_students(data: Dataset, number: int) -> None:
-    """So many students 784-30-10 in one sweep."""
+    """This many students 784-30-10 in one sweep."""
     split = data.train[:EXAMPLES]
     few = data.test[:64]  # to be measured on, which costs next to nothing
     sweep(

@@ -10,11 +10,11 @@ import torch
 
 from kdtutor.commands.benchmarks import timing
 from kdtutor.commands.benchmarks.epochs import by_kdtutor
-from kdtutor.commands.benchmarks.timing import EPOCH, Row, medians, network_name
+from kdtutor.commands.benchmarks.timing import EPOCH_IMAGES, Row, medians, network_name
 from kdtutor.data import Dataset
 
-IMPORT = "import time, torch; t = time.perf_counter(); import kdtutor; print(time.perf_counter() - t)"
-MEMORY = """
+IMPORT_SCRIPT = "import time, torch; t = time.perf_counter(); import kdtutor; print(time.perf_counter() - t)"
+MEMORY_SCRIPT = """
 import re, torch
 def peak():  # kB; resource.getrusage would count what this process was before it became Python
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -28,7 +28,7 @@ print((peak() - before) / 1024)
 
 def time_beside_another(data: Dataset, quick: bool) -> Iterator[Row]:
     """Seconds of an epoch by `distill` on the machine as it is, and while another process keeps a core busy."""
-    split = data.train[: 5_500 if quick else EPOCH]
+    split = data.train[: 5_500 if quick else EPOCH_IMAGES]
     teacher_logits = torch.randn(len(split), 10)
     for sizes, batch_size in (((784, 128, 10), 64), ((784, 128, 10), 256), ((784, 800, 800, 10), 256)):
         epoch = partial(by_kdtutor, sizes, teacher_logits, split, batch_size)
@@ -46,8 +46,8 @@ def time_beside_another(data: Dataset, quick: bool) -> Iterator[Row]:
         yield {
             "student": network_name(sizes),
             "batch": batch_size,
-            "quiet": middle["quiet"] * EPOCH / len(split),
-            "busy": middle["busy"] * EPOCH / len(split),
+            "quiet": middle["quiet"] * EPOCH_IMAGES / len(split),
+            "busy": middle["busy"] * EPOCH_IMAGES / len(split),
             "ratio": middle["busy"] / middle["quiet"],
         }
 
@@ -60,10 +60,10 @@ def _time_once(epoch: partial) -> list[float]:
 
 def measure_start(data: Dataset, quick: bool) -> Iterator[Row]:
     """What a fresh process pays for kdtutor, above `import torch`."""
-    yield {"value": median(_printed_by(IMPORT) for _ in range(3)), "what": "seconds of import kdtutor"}
+    yield {"value": median(_printed_by(IMPORT_SCRIPT) for _ in range(3)), "what": "seconds of import kdtutor"}
     if sys.platform == "linux":
         yield {
-            "value": _printed_by(MEMORY.format(data.name)),
+            "value": _printed_by(MEMORY_SCRIPT.format(data.name)),
             "what": "MB of peak memory, loading the data and training 784-128-10",
         }
 

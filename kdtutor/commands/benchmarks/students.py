@@ -46,7 +46,7 @@ def time_students(data: Dataset, quick: bool) -> Iterator[Row]:
             distill(student, teacher_logits, split, seed=seed, epochs=1, batch_size=64, progress=False)
 
     for sizes, count in CASES:
-        alone = min(count, 4)  # so many are enough to know how long each takes
+        alone = min(count, 4)  # enough to know how long each takes
         functions = {"sweep": partial(together, sizes, count), "alone": partial(one_by_one, sizes, alone)}
         seconds, _ = timing.in_turns(functions, repeats=3 if quick else 5)
         middle = medians(seconds)

@@ -9,7 +9,7 @@ Name = TypeVar("Name")
 Sizes = tuple[int, ...]  # of the layers of an MLP
 Row = dict[str, Any]
 
-EPOCH = 55_000  # images that MNIST has for training
+EPOCH_IMAGES = 55_000  # images that MNIST has for training
 
 
 def in_turns(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdtutor._check import came, shape
+from kdtutor._check import describe_type, shape
 from kdtutor.course.answers.values import close, numbers_of, pairs_of, parts_of, show
 
 
@@ -75,7 +75,7 @@ def _no_numbers(given: Any) -> str:
     sequence = isinstance(given, list | tuple) and len(given) > 0
     if sequence and all(isinstance(part, Tensor) for part in given):
         return f"this is a {type(given).__name__} of {len(given)} tensors: torch.stack or torch.cat makes one of them"
-    return f"this is {show(given)} ({came(given)}): numbers are wanted"
+    return f"this is {show(given)} ({describe_type(given)}): numbers are wanted"
 
 
 def _wrong_shape(given: Any, wanted: Any) -> str | None:

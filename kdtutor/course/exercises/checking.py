@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from kdtutor._check import came
+from kdtutor._check import describe_type
 from kdtutor.course.answers import UNFILLED
 from kdtutor.course.exercises.calls import CALLS
 from kdtutor.course.exercises.comparison import problem_with
@@ -25,7 +25,7 @@ def check(name: str, solution: Callable) -> None:
     """
     words = exercise(name)
     if not callable(solution):
-        raise TypeError(f"solution must be a function, got {came(solution)}")
+        raise TypeError(f"solution must be a function, got {describe_type(solution)}")
 
     _solved.discard(name)
     with contextlib.redirect_stdout(io.StringIO()) as printed:

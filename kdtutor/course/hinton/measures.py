@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from kdtutor.course.hinton.choices import SPLITS
 from kdtutor.course.records import pack
 from kdtutor.data import Dataset
+from kdtutor.evaluation import predict
 from kdtutor.metrics import best_bias, errors, nll, with_bias, wrong
-from kdtutor.training import predict
 
 BIASES = torch.arange(0, 20, 0.1)
 

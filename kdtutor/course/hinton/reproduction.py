@@ -20,10 +20,11 @@ from kdtutor.course.hinton.scales import FULL, QUICK
 from kdtutor.course.records import Records, Row
 from kdtutor.course.teachers import load_teacher, wide_teacher
 from kdtutor.data import Dataset, jitter
+from kdtutor.evaluation import predict
 from kdtutor.models import Ensemble, mlp
 from kdtutor.results import History, Table
 from kdtutor.sweeps import sweep
-from kdtutor.training import distill, predict, train
+from kdtutor.training import distill, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)

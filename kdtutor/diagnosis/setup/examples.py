@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from kdtutor._check import came, shape
+from kdtutor._check import describe_type, shape
 from kdtutor.data import Split, as_input
 
 SEED = 1503_02531  # of the sample: not 0, by which others draw their subsets and label noise
@@ -74,18 +74,18 @@ def _checked(batch: object) -> tuple[Tensor, ...]:
     """A batch of tensors that belong together, on the CPU."""
     parts = batch if isinstance(batch, tuple | list) else [batch]
     if len(parts) not in (2, 3) or not all(isinstance(part, Tensor) for part in parts):
-        kinds = ", ".join(map(came, parts))
+        kinds = ", ".join(map(describe_type, parts))
         raise TypeError(f"data must give tensors (inputs, labels) or (inputs, labels, teacher_logits), got {kinds}")
 
     inputs, labels = parts[:2]
     if labels.dtype.is_floating_point or labels.dim() != 1 or not len(labels) == len(inputs) > 0:
         raise ValueError(
             "data must give labels (B,), an integer for each of the inputs, "
-            f"got {came(labels)} {shape(labels)} for inputs {shape(inputs)}"
+            f"got {describe_type(labels)} {shape(labels)} for inputs {shape(inputs)}"
         )
     for logits in parts[2:]:
         if not logits.is_floating_point() or logits.dim() != 2 or len(logits) != len(labels):
-            got = f"{came(logits)} {shape(logits)}"
+            got = f"{describe_type(logits)} {shape(logits)}"
             raise ValueError(f"data's third part must be the teacher's logits ({len(labels)}, C), got {got}")
     return tuple(part.detach().cpu() for part in parts)
 
@@ -96,7 +96,7 @@ def transformed(name: str, transform: Transform | None, inputs: Tensor) -> Tenso
         return inputs
     outputs = transform(inputs.clone())
     if not isinstance(outputs, Tensor):
-        got = came(outputs)
+        got = describe_type(outputs)
     elif outputs.dim() < 2 or len(outputs) != len(inputs):
         got = str(shape(outputs))
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdtutor._check import came, shape
+from kdtutor._check import describe_type, shape
 from kdtutor._device import dtype_of, on_device, seeded, threads, threads_for
 from kdtutor.data import as_input
 
@@ -32,7 +32,7 @@ def call_model(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
         raise ValueError(f"{name} must accept a batch of its inputs, got {reason} for {shape(inputs)}") from error
 
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
-        raise TypeError(f"{name} must map inputs to a tensor of logits (B, C), got {came(logits)}")
+        raise TypeError(f"{name} must map inputs to a tensor of logits (B, C), got {describe_type(logits)}")
     if logits.dim() != 2 or len(logits) != len(inputs):
         raise ValueError(f"{name} must map inputs to logits ({len(inputs)}, C), got shape {shape(logits)}")
     return logits.cpu()
