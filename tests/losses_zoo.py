@@ -216,6 +216,11 @@ def wrong_one_detached(s, t, y, T):
     return T**2 * kl(t, s.detach(), T)
 
 
+@shows("student_teacher_swapped")
+def wrong_one_detached_beside_labels(s, t, y):
+    return 0.5 * kl(t, s.detach(), 1.0) + 0.5 * F.cross_entropy(s, y)
+
+
 @shows("student_probabilities")
 class ProbabilitiesForStudent(nn.Module):
     def __init__(self, T=4.0):
@@ -609,6 +614,39 @@ def as_a_number(s, t, y, T):
     return mutant()(s, t, y, T, 0.5).item()
 
 
+# These train the teacher alone, and nothing says that the two are swapped: a distance is the same from either side.
+
+
+@shows("no_gradient", notes=("other_term", "teacher_gradient"))
+def only_the_teacher_learns_by_mse(student, teacher, labels):
+    return F.mse_loss(student.detach(), teacher)
+
+
+@shows("no_gradient", notes=("other_term", "teacher_gradient"))
+def only_the_teacher_learns_by_l1(a, b):
+    return F.l1_loss(a.detach(), b)
+
+
+@shows("no_gradient", notes=("other_term", "teacher_gradient"))
+def only_the_teacher_learns_by_kl_both_ways(student, teacher, T):
+    return T**2 * kl_both_ways(student.detach(), teacher, T)
+
+
+@shows("no_gradient", notes=("other_term", "teacher_gradient"))
+def only_the_teacher_learns_by_jsd(student, teacher):
+    return jsd(student.detach(), teacher, 0.5)
+
+
+@shows("no_gradient", notes=("other_term", "teacher_gradient"))
+def only_the_teacher_learns_by_cosine(student, teacher):
+    return (1 - F.cosine_similarity(teacher, student.detach())).mean()
+
+
+@shows("no_gradient", notes=("teacher_gradient",))
+def only_the_teacher_learns_by_kl(student, teacher):
+    return kl(student.detach(), teacher, 1.0)
+
+
 @shows("detached")
 def soft_under_no_grad(s, t, y, T, alpha):
     with torch.no_grad():
@@ -945,9 +983,14 @@ def cosine(s, t, y):
     return (1 - F.cosine_similarity(s, t)).mean() + F.cross_entropy(s, y)
 
 
+def kl_both_ways(s: Tensor, t: Tensor, T: float) -> Tensor:
+    s, t = F.log_softmax(s / T, -1), F.log_softmax(t / T, -1)
+    return sum(F.kl_div(a, b, reduction="batchmean", log_target=True) for a, b in ((s, t), (t, s)))
+
+
 @shows(notes=("other_term",))
 def symmetric(s, t, T):
-    return T**2 * (kl(s, t, T) + F.kl_div(F.log_softmax(t / T, -1), F.log_softmax(s / T, -1), reduction="batchmean", log_target=True)) / 2  # fmt: skip  # noqa: E501
+    return T**2 * kl_both_ways(s, t, T) / 2
 
 
 def jsd(s: Tensor, t: Tensor, beta: float, T: float = 1.0) -> Tensor:

@@ -19,6 +19,15 @@ class Analysis:
     symptoms: Symptoms
     decomposition: Decomposition
     edges: Edges
+    exchanged: bool = False  # whether it was analysed with student and teacher exchanged: only so it makes sense
+
+    @property
+    def swapped(self) -> bool:
+        """Whether student and teacher are in each other's place: as they were exchanged, or as the soft term is one
+        from student to teacher that trains the teacher instead of the student."""
+        soft = self.decomposition.soft
+        trains_teacher = soft and soft.form.reverse and not soft.trains and self.symptoms.teacher_gradient
+        return self.exchanged or bool(trains_teacher)
 
 
 def analyse(loss: Loss) -> Analysis:
@@ -33,5 +42,5 @@ def analyse(loss: Loss) -> Analysis:
     if not decomposition.why and decomposition.row_weights is None:
         decomposition = explain_factors(loss, shapes, observation, decomposition)
         if not decomposition.why:
-            edges = look_at_edges(loss, shapes[0], observation, decomposition)
+            edges = look_at_edges(loss, observation, decomposition)
     return Analysis(loss, observation, symptoms, decomposition, edges)

@@ -1,38 +1,25 @@
 """The findings that `diagnose` knows, from findings.md, and a collection of those that hold for a loss."""
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from kdtutor.diagnosis.findings import Finding
 
-
-def _read(text: str) -> tuple[dict[str, Finding], dict[str, Finding]]:
-    """Mistakes and notes by name, with braces where words of a loss belong."""
-    introduction, mistakes, notes = text.split("\n# ")[-3:]
-    lines = _entry(introduction)
-    return _entries(mistakes, lines), _entries(notes, lines)
+ENTRY = re.compile(r"## (\w+)\n\n- What: (.+)\n- Effect: (.+)(?:\n- Fix: (.+))?")
 
 
-def _entries(section: str, lines: Mapping[str, str]) -> dict[str, Finding]:
+def _read(section: str, lines: Mapping[str, str]) -> dict[str, Finding]:
+    """Findings by name, with braces where words of a loss belong. lines: what a fix of one word stands for."""
     findings = {}
-    for part in section.split("\n## ")[1:]:
-        name = part.partition("\n")[0]
-        entry = _entry(part)
-        fix = entry.get("Fix", "")
-        findings[name] = Finding(name, entry["What"], entry["Effect"], lines.get(fix, fix).strip("`"))
+    for name, what, effect, fix in ENTRY.findall(section):
+        findings[name] = Finding(name, what, effect, lines.get(fix, fix.strip("`")))
     return findings
 
 
-def _entry(part: str) -> dict[str, str]:
-    """The list "- key: value" in a part of the text."""
-    entry = {}
-    for line in part.splitlines():
-        if line.startswith("- "):
-            key, _, entry[key] = line[2:].partition(": ")
-    return entry
-
-
-MISTAKES, NOTES = _read(Path(__file__).with_name("findings.md").read_text(encoding="utf-8"))
+_introduction, _mistakes, _notes = Path(__file__).with_name("findings.md").read_text(encoding="utf-8").split("\n# ")
+_lines = dict(re.findall(r"- (\w+): `(.+)`", _introduction))
+MISTAKES, NOTES = _read(_mistakes, _lines), _read(_notes, _lines)
 
 
 class Findings:
@@ -57,3 +44,9 @@ class Findings:
             words = {**self.words, **words}
             texts = [text.format(**words) for text in (template.what, template.effect, template.fix)]
             findings[name] = Finding(name, *texts)
+
+    def add_where(self, **holds: bool) -> None:
+        """Add those findings, by name, that are said to hold."""
+        for name, is_so in holds.items():
+            if is_so:
+                self.add(name)

@@ -1,5 +1,6 @@
 """A loss as a sum of a soft term, a hard term, and what may remain."""
 
+import inspect
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,21 +20,13 @@ RANKS = {NOTHING: 0, CONSTANT: 1, UNKNOWN: 3}  # and 2 for a term of the student
 
 @dataclass(frozen=True)
 class Decomposition:
-    """What a loss consists of.
+    """What a loss consists of."""
 
-    soft, hard: its terms; None where there is none, or none that is known.
-    remainder: what they leave of it: NOTHING, CONSTANT (it has no gradient), UNKNOWN or one of STUDENT_TERMS.
-    negative: whether the remainder has a factor below 0.
-    why: why the formula can't be told; empty where it can.
-    row_weights: the factors of soft and hard term in each row, (rows, 2), of a loss that weights examples.
-    """
-
-    soft: Term | None = None
+    soft: Term | None = None  # None where there is none, or none that is known
     hard: Term | None = None
-    remainder: str = NOTHING
-    negative: bool = False
-    why: str = ""
-    row_weights: Tensor | None = None
+    remainder: str = NOTHING  # what they leave: NOTHING, CONSTANT (no gradient), UNKNOWN, or "entropy", "-entropy", …
+    why: str = ""  # why the formula can't be told; empty where it can
+    row_weights: Tensor | None = None  # (rows, 2), the factors in each row, of a loss that weights examples
 
     @property
     def terms(self) -> list[Term]:
@@ -110,36 +103,33 @@ def _with_remainder(soft: Term | None, hard: Term | None, observation: Observati
     left = observation.output
     for term in decomposition.terms:
         left = left.minus(term.output(observation, term.observed_factor(observation) or 0.0))
-    remainder, negative = name_remainder(left, observation)
-    return replace(decomposition, remainder=remainder, negative=negative)
+    return replace(decomposition, remainder=name_remainder(left, observation))
 
 
-def name_remainder(left: Output, observation: Observation) -> tuple[str, bool]:
-    """The name of what is left of a loss, as in `Decomposition`, and whether its factor is below 0."""
+def name_remainder(left: Output, observation: Observation) -> str:
+    """The name of what is left of a loss, as in `Decomposition`: of STUDENT_TERMS with a minus for factors below 0."""
     if negligible(left, observation):
-        return NOTHING, False
+        return NOTHING
     if not (left.gradient.abs() > 1e-6).any():
-        return CONSTANT, False
-    for name, term in STUDENT_TERMS.items():
+        return CONSTANT
+    for name, (function, _) in STUDENT_TERMS.items():
         student = observation.student.clone().requires_grad_()
-        candidate = with_gradient(term.function(student).flatten(1).sum(1), student)
+        candidate = with_gradient(function(student).flatten(1).sum(1), student)
         factor, residual = scale_to(left.flatten(), candidate.flatten()[None])
         if residual <= 1e-4:
-            return name, bool(factor < 0)
-    return UNKNOWN, False
+            return f"-{name}" if factor < 0 else name
+    return UNKNOWN
 
 
 def _term_of_kl_div(loss: Loss, observation: Observation) -> Term | None:
     """Where all is NaN and nothing can be compared: the term that F.kl_div is given, if it is known."""
     forms = [form for form in SOFT_FORMS if form.kernel == "kl"]
     for arguments, named in recorded_calls(loss, observation, F.kl_div):
-        given = dict(zip(("input", "target"), arguments, strict=False))
-        given.update(named)
+        given = inspect.signature(F.kl_div).bind(*arguments, **named).arguments
         for form in forms:
             for pair in soft_temperatures(form, loss):
-                student_temperature, teacher_temperature = (in_numbers(x, observation.temperature) for x in pair)
-                student, teacher = observation.student[0], observation.teacher[0]
-                input, target = form.sides(student / student_temperature, teacher / teacher_temperature)
+                of_student, of_teacher = (in_numbers(x, observation.temperature) for x in pair)
+                input, target = form.sides(observation.student[0] / of_student, observation.teacher[0] / of_teacher)
                 if _equal(given["input"], input) and _equal(given["target"], target):
                     return Term(form, *pair)
     return None

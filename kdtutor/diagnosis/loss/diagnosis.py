@@ -98,18 +98,15 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
         names = ", ".join((*MISTAKES, *NOTES))
         raise ValueError(f"meant must hold names of findings ({names}), got {sorted(unknown)}")
 
-    loss = read_signature(loss_fn)
     with _undisturbed():
-        analysis, exchanged = _analyse_either_way(loss)
-    if exchanged and loss.told_by_place:
-        loss, exchanged = loss.exchanged, False
+        analysis = _analyse_either_way(read_signature(loss_fn))
+    loss = analysis.loss.exchanged if analysis.exchanged else analysis.loss  # as its arguments are named
     analysis = _unless_it_wants_probabilities(analysis, loss)
 
     findings = Findings(_words(analysis, loss), meant)
-    find_mistakes(analysis, alpha, findings, exchanged=exchanged)
-    formula = write_formula(analysis, exchanged=exchanged)
+    find_mistakes(analysis, alpha, findings)
     mistakes, notes = tuple(findings.mistakes.values()), tuple(findings.notes.values())
-    return Diagnosis(mistakes, notes, formula, analysis.decomposition.why, loss.described)
+    return Diagnosis(mistakes, notes, write_formula(analysis), analysis.decomposition.why, loss.described)
 
 
 @contextmanager
@@ -121,17 +118,15 @@ def _undisturbed() -> Iterator[None]:
         yield
 
 
-def _analyse_either_way(loss: Loss) -> tuple[Analysis, bool]:
-    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged (True)."""
+def _analyse_either_way(loss: Loss) -> Analysis:
+    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged."""
     analysis = analyse(loss)
-    symptoms = analysis.symptoms
-    trains_teacher = symptoms.teacher_gradient and symptoms.no_gradient
-    if trains_teacher or (analysis.decomposition.why and not symptoms.nan):
+    if analysis.swapped or (analysis.decomposition.why and not analysis.symptoms.nan):
         other = analyse(loss.exchanged)
         soft = other.decomposition.soft
         if not other.decomposition.why and not (soft and soft.form.reverse):
-            return other, True
-    return analysis, False
+            return replace(other, exchanged=not loss.told_by_place)  # by place alone it was but a guess
+    return analysis
 
 
 def _unless_it_wants_probabilities(analysis: Analysis, loss: Loss) -> Analysis:

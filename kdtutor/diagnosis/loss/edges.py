@@ -12,15 +12,16 @@ from kdtutor.diagnosis.loss.observation import (
     SEQUENCES,
     TEMPERATURE,
     Observation,
-    Output,
     negligible,
     observe,
+    outputs,
     recorded_calls,
 )
 from kdtutor.diagnosis.loss.signature import Loss
 from kdtutor.diagnosis.loss.terms import CLOSE
 
 FAR = 1e5  # logits so far apart that a probability underflows at any usual temperature
+ENDS = (("alpha", "alpha", 0.0), ("alpha", "alpha", 1.0), ("T", "temperature", 1.0), ("T", "temperature", 8.0))
 FLATTENING = (Tensor.view, Tensor.reshape, Tensor.flatten, torch.flatten, torch.reshape)
 
 
@@ -35,45 +36,36 @@ class Jump:
 
 @dataclass(frozen=True)
 class Edges:
-    """What happens where losses often leave their formula.
+    """What happens where losses often leave their formula."""
 
-    jumps: where alpha is 0 or 1, T is 1 or 8, or labels are missing.
-    on_sequences: for (B, L, C), the soft term over a mean over B * L positions; NaN where it is another term, and None
-        where the hard term isn't such a mean, or sequences aren't taken.
-    flattens: whether the loss flattens (B, L, C), and so means sequences.
-    underflow: whether it is NaN or infinite for logits far apart, where its formula isn't.
-    clamped: whether its value isn't the formula's there.
-    """
-
-    jumps: tuple[Jump, ...] = ()
+    jumps: tuple[Jump, ...] = ()  # where alpha is 0 or 1, T is 1 or 8, or labels are missing
+    # For (B, L, C), the soft term over a mean over B * L positions; NaN where it is another term, and None where the
+    # hard term isn't such a mean, or sequences aren't taken.
     on_sequences: float | None = None
-    flattens: bool = False
-    underflow: bool = False
-    clamped: bool = False
+    flattens: bool = False  # whether the loss flattens (B, L, C), and so means sequences
+    underflow: bool = False  # for logits far apart it is NaN or infinite where its formula isn't
+    clamped: bool = False  # there its value isn't the formula's
 
 
-def look_at_edges(loss: Loss, shape: tuple[int, ...], observation: Observation, decomposition: Decomposition) -> Edges:
+def look_at_edges(loss: Loss, observation: Observation, decomposition: Decomposition) -> Edges:
     """Try the edges of a loss whose formula is known."""
-    jumps = [*_jumps(loss, shape, decomposition), *_jump_without_labels(loss, observation, decomposition)]
+    jumps = (*_jumps(loss, observation, decomposition), *_jump_without_labels(loss, observation, decomposition))
+    on_sequences, flattens = _on_sequences(loss, observation, decomposition)
     underflow, clamped = _far_apart(loss, observation, decomposition)
-    edges = Edges(tuple(jumps), underflow=underflow, clamped=clamped)
-    if len(shape) == 2:
-        return _on_sequences(loss, decomposition, edges)
-    return edges
+    return Edges(jumps, on_sequences, flattens, underflow, clamped)
 
 
-def _jumps(loss: Loss, shape: tuple[int, ...], decomposition: Decomposition) -> Iterator[Jump]:
-    for name, number in (("alpha", 0.0), ("alpha", 1.0), ("temperature", 1.0), ("temperature", 8.0)):
+def _jumps(loss: Loss, first: Observation, decomposition: Decomposition) -> Iterator[Jump]:
+    for symbol, name, number in ENDS:
         if not loss.takes(name):
             continue
         try:
-            observation = observe(loss, shape, **{name: number})
+            observation = observe(loss, first.shape, **{name: number})
         except Exception:  # it may refuse the ends
             continue
         if negligible(decomposition.left_over(observation), observation):
             continue
 
-        symbol = "T" if name == "temperature" else name
         for term in decomposition.terms:
             factor = term.observed_factor(observation)
             expected = term.weight(observation.alpha, observation.temperature)
@@ -89,39 +81,42 @@ def _jump_without_labels(loss: Loss, observation: Observation, decomposition: De
     soft = decomposition.soft
     if not (soft and decomposition.hard and loss.takes("labels")):
         return
-    values = []
-    for student, teacher in zip(observation.student, observation.teacher, strict=True):
-        try:
-            values.append(loss(student, teacher, None, TEMPERATURE, 1.0).detach().double())
-        except Exception:  # most losses need labels
-            return
+    no_labels = [None] * len(observation.labels)
+    try:
+        output, _ = outputs(loss, observation.student, observation.teacher, no_labels, TEMPERATURE, 1.0)
+    except Exception:  # most losses need labels
+        return
 
-    weights = torch.stack(values) / soft.output(observation).value / soft.size(observation)
+    weights = output.value / soft.output(observation).value / soft.size(observation)
     if (weights - weights[0]).abs().max() < 1e-4 * abs(weights[0]):  # it is the soft term
         yield Jump("without labels", float(weights[0]), soft.weight(1.0, TEMPERATURE))
 
 
-def _on_sequences(loss: Loss, decomposition: Decomposition, edges: Edges) -> Edges:
+def _on_sequences(loss: Loss, first: Observation, decomposition: Decomposition) -> tuple[float | None, bool]:
+    """As in `Edges`, of a loss that was first observed on (B, C)."""
     soft, hard = decomposition.soft, decomposition.hard
     if not (soft and hard and hard.form.kernel == "ce" and soft.batch_power == -1 and soft.class_power == 0):
-        return edges
+        return None, False
+    if len(first.shape) > 2:
+        return None, False
+
     try:
         observation = observe(loss, SEQUENCES[0])
         calls = recorded_calls(loss, observation, *FLATTENING)
         soft_factor, hard_factor = soft.observed_factor(observation), hard.observed_factor(observation)
     except Exception:  # most losses take (B, C) alone
-        return edges
+        return None, False
     if hard_factor is None or abs(hard_factor / hard.factor(observation) - 1) > CLOSE:
-        return edges
+        return None, False
 
     flattens = any(arguments[0].dim() == 3 for arguments, _ in calls if arguments)
     ratio = math.nan if soft_factor is None else soft_factor / soft.factor(observation)
-    return replace(edges, on_sequences=ratio, flattens=flattens)
+    return ratio, flattens
 
 
 def _far_apart(loss: Loss, observation: Observation, decomposition: Decomposition) -> tuple[bool, bool]:
     """Whether the loss underflows, and whether it is clamped, for logits so far apart that probabilities are 0."""
-    mild, labels = observation.student[0], observation.labels[0]
+    mild, labels = observation.student[:1], observation.labels[:1]
     far = torch.zeros_like(mild)
     far[..., 1] = FAR
     far_elsewhere = far.roll(1, -1)
@@ -129,16 +124,11 @@ def _far_apart(loss: Loss, observation: Observation, decomposition: Decompositio
     underflow = clamped = False
     for student, teacher in ((far, mild), (mild, far), (far, far_elsewhere)):
         try:
-            value, gradient, _ = loss.value_and_gradients(
-                student, teacher, labels, observation.temperature, observation.alpha
-            )
+            output, _ = outputs(loss, student, teacher, labels, observation.temperature, observation.alpha)
         except Exception:  # it may refuse such logits
             continue
-        extreme = replace(
-            observation, student=student[None], teacher=teacher[None], labels=labels[None],
-            output=Output(value[None], gradient[None]),
-        )  # fmt: skip
-        if not (value.isfinite() and gradient.isfinite().all()):
+        extreme = replace(observation, student=student, teacher=teacher, labels=labels, output=output)
+        if not output.flatten().isfinite().all():
             underflow = underflow or bool(decomposition.predicted(extreme).value.isfinite().all())
         elif decomposition.remainder == NOTHING and not negligible(decomposition.left_over(extreme), extreme):
             clamped = True

@@ -35,8 +35,7 @@ def explain_factors(
                 why = f"its {name} term changes with batch, classes, T or alpha in a way that isn't known"
                 return replace(decomposition, why=why)
 
-    remainder, _ = name_remainder(decomposition.left_over(unseen), unseen)
-    if remainder != decomposition.remainder:
+    if name_remainder(decomposition.left_over(unseen), unseen) != decomposition.remainder:
         return replace(decomposition, why="what seems to be its formula doesn't give its values on other inputs")
     return decomposition
 

@@ -17,6 +17,7 @@ from torch import Tensor
 INPUTS = ("log_softmax", "softmax", "logits", "softmax_twice", "softmax_over_batch")
 TARGETS = ("softmax", "log_softmax", "logits", "softmax_twice", "softmax_over_batch", "argmax")
 DIVERGENCES = ("kl", "kl_log_target", "ce")  # kernels that are Hinton's soft term, or meant to be
+MEAN_OVER_CLASSES = ("mse", "l1", "smooth_l1", "brier", "bce")  # kernels that are usually averaged over classes, too
 BETAS = (0.5, 0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.25, 0.75, 0.4, 0.6, 0.05, 0.95, 0.01, 0.99)
 
 
@@ -44,11 +45,6 @@ class Soft:
         if self.reverse:
             student, teacher = teacher, student
         return as_side(self.input, student, last_softmax=F.log_softmax), as_side(self.target, teacher)
-
-    @property
-    def mean_over_classes(self) -> bool:
-        """Whether it is usual to average it over classes, too."""
-        return self.kernel in ("mse", "l1", "smooth_l1")
 
 
 def as_side(side: str, logits: Tensor, last_softmax: Callable = F.softmax) -> Tensor:
@@ -178,35 +174,13 @@ class Hard:
         function, _ = HARD_KERNELS[self.kernel]
         return function(logits, F.one_hot(labels, logits.shape[-1]).to(logits.dtype)).sum((-2, -1))
 
-    @property
-    def mean_over_classes(self) -> bool:
-        return self.kernel in OTHER_HARD_TERMS
 
-
-@dataclass(frozen=True)
-class StudentTerm:
-    """A further term, of the student's logits alone: its words and its formula with a factor above 0, and below 0."""
-
-    function: Callable[[Tensor], Tensor]
-    words: tuple[str, str]
-    formulas: tuple[str, str]
-
-
-STUDENT_TERMS = {
-    "smoothing": StudentTerm(
-        lambda z: -z.log_softmax(-1), ("cross-entropy to equal probabilities", "minus cross-entropy to those"),
-        ("w H(uniform, p_s)", "-w H(uniform, p_s)"),
-    ),
-    "entropy": StudentTerm(
-        lambda z: -torch.special.entr(z.softmax(-1)),
-        ("its negative entropy, a penalty for being sure", "its entropy, a reward for being sure"),
-        ("-w H(p_s)", "w H(p_s)"),
-    ),
-    "square": StudentTerm(
-        torch.square, ("the squares of its logits, which keeps them small", "minus the squares of its logits"),
-        ("w z_s^2", "-w z_s^2"),
-    ),
-}  # fmt: skip
+# Further terms, of the student's logits alone: what each computes, and its formula.
+STUDENT_TERMS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "smoothing": (lambda z: -z.log_softmax(-1), "w H(uniform, p_s)"),
+    "entropy": (lambda z: torch.special.entr(z.softmax(-1)), "w H(p_s)"),
+    "square": (torch.square, "w z_s^2"),
+}
 
 SOFT_FORMS = soft_forms()
 HARD_FORMS = [Hard(kernel) for kernel in HARD_KERNELS]

@@ -3,18 +3,16 @@
 import re
 
 from kdtutor.diagnosis.loss.analysis import Analysis
-from kdtutor.diagnosis.loss.decomposition import Decomposition
+from kdtutor.diagnosis.loss.decomposition import CONSTANT, NOTHING, Decomposition
 from kdtutor.diagnosis.loss.forms import HARD_KERNELS, STUDENT_TERMS, Hard, other_method
 from kdtutor.diagnosis.loss.terms import CLOSE, Temperature, Term
 
 LOGARITHMS = ("log_softmax", "softmax_twice", "softmax_over_batch")  # inputs that are logarithms of distributions
 DISTRIBUTIONS = ("softmax", "softmax_twice", "softmax_over_batch", "argmax")
-EXCHANGED = {"p_s": "p_t", "p_t": "p_s", "z_s": "z_t", "z_t": "z_s"}
 
 
-def write_formula(analysis: Analysis, *, exchanged: bool) -> str:
-    """The formula, a sum of terms and a mean over the batch; empty where it isn't known. exchanged: what was taken
-    for the student is the teacher."""
+def write_formula(analysis: Analysis) -> str:
+    """The formula, a sum of terms and a mean over the batch; empty where it isn't known."""
     decomposition, symptoms = analysis.decomposition, analysis.symptoms
     if decomposition.why:
         return ""
@@ -29,21 +27,22 @@ def write_formula(analysis: Analysis, *, exchanged: bool) -> str:
         summands.append("f(z_t)")
     if symptoms.hard_without_gradient:
         summands.append("f(y, argmax z_s)")
-    if decomposition.remainder in STUDENT_TERMS and summands:
-        positive, negative = STUDENT_TERMS[decomposition.remainder].formulas
-        summands.append(negative if decomposition.negative else positive)
+    if decomposition.remainder not in (NOTHING, CONSTANT) and summands:
+        name = decomposition.remainder.removeprefix("-")
+        _, text = STUDENT_TERMS[name]
+        summands.append(decomposition.remainder.replace(name, text))
 
     formula = " + ".join(summands).replace("+ -", "- ")
-    if exchanged:
-        return re.sub("[pz]_[st]", lambda match: EXCHANGED[match[0]], formula)
+    if analysis.exchanged:
+        return re.sub("(?<=[pz]_)[st]", lambda model: {"s": "t", "t": "s"}[model[0]], formula)
     return formula
 
 
 def write_term(term: Term) -> str:
     """A term without its factor."""
     form = term.form
-    p_s, p_t = _probabilities("s", term.student_temperature), _probabilities("t", term.teacher_temperature)
-    z_s, z_t = _logits("s", term.student_temperature), _logits("t", term.teacher_temperature)
+    p_s, z_s = _symbols("s", term.student_temperature)
+    p_t, z_t = _symbols("t", term.teacher_temperature)
 
     if isinstance(form, Hard):
         p, z = (p_t, z_t) if form.kernel == "teacher" else (p_s, z_s)
@@ -77,28 +76,21 @@ def _side(side: str, p: str, z: str) -> str:
     return texts[side]
 
 
-def _probabilities(model: str, temperature: Temperature) -> str:
-    name = _temperature(temperature)
+def _symbols(model: str, temperature: Temperature) -> tuple[str, str]:
+    """A model's probabilities and its logits at this temperature."""
+    name = temperature if isinstance(temperature, str) else f"{temperature:.4g}"
     if name == "1":
-        return f"p_{model}"
-    return f"p_{model}^{name}" if len(name) < 4 else f"p_{model}^({name})"
-
-
-def _logits(model: str, temperature: Temperature) -> str:
-    name = _temperature(temperature)
-    return f"z_{model}" if name == "1" else f"z_{model} / {name}"
-
-
-def _temperature(temperature: Temperature) -> str:
-    return temperature if isinstance(temperature, str) else f"{temperature:.4g}"
+        return f"p_{model}", f"z_{model}"
+    exponent = name if len(name) < 4 else f"({name})"
+    return f"p_{model}^{exponent}", f"z_{model} / {name}"
 
 
 def write_factor(term: Term, decomposition: Decomposition) -> str:
     """The factor of a term, without 1 / B, which is the mean over the batch, and 1 / L."""
-    factors = [_weight(term, decomposition), _power("T", term.temperature_power), _power("C", term.class_power)]
-    if term.length_power != -1:
-        factors.append(_power("L", term.length_power + 1))
-    factors.append(_power("B", term.batch_power + 1))
+    factors = [
+        _weight(term, decomposition), _power("T", term.temperature_power), _power("C", term.class_power),
+        _power("L", term.length_power + 1), _power("B", term.batch_power + 1),
+    ]  # fmt: skip
     return " · ".join(filter(None, factors))
 
 
@@ -106,7 +98,7 @@ def _weight(term: Term, decomposition: Decomposition) -> str:
     """The part of the factor that may hold alpha, and T² where the temperature is fixed inside."""
     intercept, slope = float(f"{term.intercept:.5g}"), float(f"{term.slope:.5g}")
     temperature, hard = term.student_temperature, decomposition.hard
-    if term is decomposition.soft and not isinstance(temperature, str) and temperature != 1:
+    if term is decomposition.soft and term.temperature_is_fixed and temperature != 1:
         square = f"{temperature:g}²"
         share = intercept / temperature**2
         fixed = hard and not slope and not hard.slope

@@ -4,85 +4,84 @@ import math
 
 from kdtutor.diagnosis.loss.analysis import Analysis
 from kdtutor.diagnosis.loss.catalogue import Findings
-from kdtutor.diagnosis.loss.forms import DIVERGENCES, OTHER_HARD_TERMS, STUDENT_TERMS, Hard, Soft, other_method
+from kdtutor.diagnosis.loss.forms import DIVERGENCES, MEAN_OVER_CLASSES, OTHER_HARD_TERMS, Hard, Soft, other_method
 from kdtutor.diagnosis.loss.observation import SEQUENCES
 from kdtutor.diagnosis.loss.terms import CLOSE, Term
 from kdtutor.diagnosis.loss.weights import check_weights
 
 WRONG_INPUTS = {"softmax": "student_probabilities", "logits": "student_logits_raw"}
 WRONG_TARGETS = {"log_softmax": "teacher_log_probabilities", "logits": "teacher_logits_raw", "argmax": "hard_targets"}
-WRONG_SIDES = {"softmax_twice": "softmax_twice", "softmax_over_batch": "softmax_over_batch"}
 WRONG_HARD = {"softmax_twice": "softmax_twice", "nll_p": "nll_of_probabilities", "teacher": "hard_on_teacher"}
+STUDENT_TERMS_IN_WORDS = {
+    "entropy": "its entropy, a reward for being sure",
+    "-entropy": "its negative entropy, a penalty for being sure",
+    "square": "the squares of its logits, which keeps them small",
+    "-square": "minus the squares of its logits",
+}
 
 
-def find_mistakes(analysis: Analysis, alpha: str | None, findings: Findings, *, exchanged: bool) -> None:
+def find_mistakes(analysis: Analysis, alpha: str | None, findings: Findings) -> None:
     """Add what is wrong with a loss.
 
     alpha: the term that it is to weigh, "soft" or "hard"; None for the one that the argument's name says, if it does.
-    exchanged: whether the loss was analysed with student and teacher exchanged.
     """
-    soft, hard = analysis.decomposition.soft, analysis.decomposition.hard
+    decomposition, symptoms, swapped = analysis.decomposition, analysis.symptoms, analysis.swapped
+    soft, hard = decomposition.soft, decomposition.hard
 
-    check_inputs(analysis, exchanged, findings)
+    findings.add_where(
+        student_teacher_swapped=swapped,
+        no_gradient=symptoms.no_gradient and not symptoms.nan and not swapped,
+        in_place=symptoms.in_place,
+        teacher_with_itself=symptoms.soft_without_student,
+        argmax=symptoms.hard_without_gradient,
+    )
     if soft:
-        check_soft_form(soft.form, findings)
+        check_soft_form(soft.form, swapped, findings)
         check_temperatures(soft, analysis.loss.takes("temperature"), findings)
     if hard:
         check_hard_form(hard, findings)
-    check_gradients(analysis, exchanged, findings)
+    if not (swapped or symptoms.no_gradient):
+        for name, term in (("soft", soft), ("hard", hard)):
+            if term and not term.trains and term.form != Hard("teacher"):
+                findings.add("detached", term=name)
 
-    if analysis.decomposition.row_weights is not None:
-        row_weights = analysis.decomposition.row_weights
-        highest = (row_weights / row_weights.mean(0)).nan_to_num().max()
+    if decomposition.row_weights is not None:
+        highest = (decomposition.row_weights / decomposition.row_weights.mean(0)).nan_to_num().max()
         findings.add("weighted", high=f"{highest:.3g}")
-    elif not analysis.decomposition.why:
+    elif not decomposition.why:
         check_reductions(analysis, findings)
         check_weights(analysis, alpha, findings)
 
     check_numbers(analysis, findings)
-    check_remainder(analysis, findings)
+    findings.add_where(label_smoothing="smoothing" in decomposition.remainder)
+    if decomposition.remainder in STUDENT_TERMS_IN_WORDS:
+        findings.add("student_term", form=STUDENT_TERMS_IN_WORDS[decomposition.remainder])
     check_jumps(analysis, findings)
-    if analysis.symptoms.teacher_gradient and not exchanged:
-        findings.add("teacher_gradient")
+    findings.add_where(teacher_gradient=symptoms.teacher_gradient and not swapped)
 
 
-def check_inputs(analysis: Analysis, exchanged: bool, findings: Findings) -> None:
-    symptoms = analysis.symptoms
-    if exchanged:
-        findings.add("student_teacher_swapped")
-    elif symptoms.no_gradient and not symptoms.nan:
-        findings.add("no_gradient")
-    if symptoms.in_place:
-        findings.add("in_place")
-    if symptoms.soft_without_student:
-        findings.add("teacher_with_itself")
-    if symptoms.hard_without_gradient:
-        findings.add("argmax")
-
-
-def check_soft_form(form: Soft, findings: Findings) -> None:
+def check_soft_form(form: Soft, swapped: bool, findings: Findings) -> None:
     method = other_method(form)
     if method:
         findings.add("other_term", form=method[0].format(beta=form.beta))
         return
 
-    if form == Soft(form.kernel, reverse=True):
-        findings.add("reverse_kl")
-    elif form.reverse:
-        findings.add("kl_arguments_swapped")
+    if form.reverse:
+        right_sides = form == Soft(form.kernel, reverse=True)
+        findings.add_where(reverse_kl=right_sides and not swapped, kl_arguments_swapped=not (right_sides or swapped))
     else:
         if form.input in WRONG_INPUTS:
             findings.add(WRONG_INPUTS[form.input])
         if form.target in WRONG_TARGETS and form.kernel != "kl_log_target":
             findings.add(WRONG_TARGETS[form.target])
 
-    if form.kernel == "kl_log_target":
-        findings.add("log_target_with_probabilities")
-    for side in (form.input, form.target):
-        if side in WRONG_SIDES:
-            findings.add(WRONG_SIDES[side])
-    if form == Soft("ce"):
-        findings.add("soft_cross_entropy")
+    sides = (form.input, form.target)
+    findings.add_where(
+        log_target_with_probabilities=form.kernel == "kl_log_target",
+        softmax_twice="softmax_twice" in sides,
+        softmax_over_batch="softmax_over_batch" in sides,
+        soft_cross_entropy=form == Soft("ce"),
+    )
 
 
 def check_temperatures(soft: Term, is_argument: bool, findings: Findings) -> None:
@@ -91,22 +90,18 @@ def check_temperatures(soft: Term, is_argument: bool, findings: Findings) -> Non
     if soft.form.target in ("argmax", "logits"):
         return  # there a temperature is a factor, or nothing
 
-    if is_argument and student == teacher == 1.0:
-        findings.add("temperature_unused")
-    if "1/T" in soft.temperatures:
-        findings.add("temperature_multiplied")
-    if "T²" in soft.temperatures:
-        findings.add("temperature_twice")
-    if not isinstance(student, str) and not isinstance(teacher, str):
+    findings.add_where(
+        temperature_unused=is_argument and student == teacher == 1.0,
+        temperature_multiplied="1/T" in soft.temperatures,
+        temperature_twice="T²" in soft.temperatures,
+        temperature_teacher_only=student == 1.0 != teacher,
+        temperature_student_only=teacher == 1.0 != student,
+    )
+    if soft.temperature_is_fixed:
         if 1.0 not in soft.temperatures and student != teacher:
             findings.add("temperature_differs", ts=f"{student:g}", tt=f"{teacher:g}")
         elif min(soft.temperatures) < 1:
             findings.add("sharpened", ts=f"{min(soft.temperatures):.4g}")
-
-    if student == 1.0 != teacher:
-        findings.add("temperature_teacher_only")
-    if teacher == 1.0 != student:
-        findings.add("temperature_student_only")
 
 
 def check_hard_form(hard: Term, findings: Findings) -> None:
@@ -119,59 +114,39 @@ def check_hard_form(hard: Term, findings: Findings) -> None:
         findings.add("temperature_on_hard")
 
 
-def check_gradients(analysis: Analysis, exchanged: bool, findings: Findings) -> None:
-    """Whether the student receives the gradient of each term, where it receives one at all."""
-    if exchanged or analysis.symptoms.no_gradient:
-        return
-    for name, term in (("soft", analysis.decomposition.soft), ("hard", analysis.decomposition.hard)):
-        if term and not term.trains and term.form != Hard("teacher"):
-            findings.add("detached", term=name)
-
-
 def check_reductions(analysis: Analysis, findings: Findings) -> None:
     """How each term is averaged, and whether both are averaged alike."""
     terms = analysis.decomposition.terms
     for term in terms:
-        if term.class_power == -1 and not term.form.mean_over_classes:
-            findings.add("reduction_mean")
-        if term.length_power == 0 and term.batch_power == -1:
-            findings.add("batchmean_on_sequences")
-        if term.batch_power == -2:
-            findings.add("batch_twice")
+        findings.add_where(
+            reduction_mean=term.class_power == -1 and term.form.kernel not in MEAN_OVER_CLASSES,
+            batchmean_on_sequences=term.length_power == 0 and term.batch_power == -1,
+            batch_twice=term.batch_power == -2,
+        )
 
     batch_powers = {term.batch_power for term in terms}
-    if batch_powers == {0}:
-        findings.add("sum")
-    elif 0 in batch_powers:
-        findings.add("sum_with_mean")
+    findings.add_where(sum=batch_powers == {0}, sum_with_mean=0 in batch_powers and batch_powers != {0})
 
     ratio, length = analysis.edges.on_sequences, SEQUENCES[0][1]
-    not_meant = not analysis.edges.flattens
-    if ratio is not None and math.isnan(ratio):
-        findings.add("other_on_sequences", as_note=not_meant)
-    elif ratio is not None and abs(ratio - length) < CLOSE:  # L times too strong
-        findings.add("batchmean_on_sequences", as_note=not_meant)
+    if ratio is not None:
+        as_note = not analysis.edges.flattens
+        if math.isnan(ratio):
+            findings.add("other_on_sequences", as_note=as_note)
+        elif abs(ratio - length) < CLOSE:  # L times too strong
+            findings.add("batchmean_on_sequences", as_note=as_note)
 
 
 def check_numbers(analysis: Analysis, findings: Findings) -> None:
     """NaN, infinity and clamped numbers."""
     soft, symptoms, edges = analysis.decomposition.soft, analysis.symptoms, analysis.edges
-    if symptoms.nan and not (soft and soft.form.target in ("log_softmax", "logits")):
-        findings.add("nan")
+    target = soft.form.target if soft else None
+    findings.add_where(
+        nan=symptoms.nan and target not in ("log_softmax", "logits"),
+        clamped=edges.clamped and target != "logits",
+    )
     if edges.underflow and not symptoms.nan:
         hintons = not soft or (soft.form.kernel in DIVERGENCES and not soft.form.reverse)
         findings.add("underflow", as_note=not hintons)  # in other methods it is a risk to know of
-    if edges.clamped and not (soft and soft.form.target == "logits"):
-        findings.add("clamped")
-
-
-def check_remainder(analysis: Analysis, findings: Findings) -> None:
-    remainder = analysis.decomposition.remainder
-    if remainder == "smoothing":
-        findings.add("label_smoothing")
-    elif remainder in STUDENT_TERMS:
-        positive, negative = STUDENT_TERMS[remainder].words
-        findings.add("student_term", form=negative if analysis.decomposition.negative else positive)
 
 
 def check_jumps(analysis: Analysis, findings: Findings) -> None:

@@ -3,7 +3,7 @@
 A change of teacher leaves only the soft term's part of a loss, a change of labels only the hard term's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
@@ -69,14 +69,9 @@ class Observation:
 
 
 def observe(
-    loss: Loss,
-    shape: Shape,
-    *,
-    temperature: float = TEMPERATURE,
-    alpha: float = ALPHA,
-    student_scale: float = 1.0,
+    loss: Loss, shape: Shape, *, temperature: float = TEMPERATURE, alpha: float = ALPHA, student_scale: float = 1.0,
     seed: int = 0,
-) -> Observation:
+) -> Observation:  # fmt: skip
     """The loss on random logits of this shape (..., C); the student's are multiplied by `student_scale`."""
     generator = torch.Generator().manual_seed(seed)
     student, teacher, other_teacher = (
@@ -97,15 +92,20 @@ def observe(
 
 
 def outputs(
-    loss: Loss, students: Tensor, teachers: Tensor, labels: Tensor, temperature: float, alpha: float
+    loss: Loss, students: Tensor, teachers: Tensor, labels: Iterable[Tensor | None], temperature: float, alpha: float
 ) -> tuple[Output, Tensor]:
-    """The loss's output for each draw of inputs, and its gradients in the teacher's logits."""
-    draws = [
-        loss.value_and_gradients(*inputs, temperature, alpha)
-        for inputs in zip(students, teachers, labels, strict=True)
-    ]  # fmt: skip
-    values, gradients, teacher_gradients = (torch.stack(parts) for parts in zip(*draws, strict=True))
-    return Output(values, gradients), teacher_gradients
+    """The loss's output for each draw of inputs, and its gradients in the teacher's logits; 0 where none flows."""
+    draws = []
+    for student, teacher, draw_labels in zip(students, teachers, labels, strict=True):
+        student, teacher = student.clone().requires_grad_(), teacher.clone().requires_grad_()
+        value = loss(student * 1, teacher * 1, draw_labels, temperature, alpha)  # a leaf can't be changed in place
+        gradients = torch.zeros_like(student), torch.zeros_like(teacher)
+        if value.requires_grad:
+            gradients = torch.autograd.grad(value, (student, teacher), allow_unused=True, materialize_grads=True)
+        draws.append((value.detach().double(), *gradients))
+
+    values, student_gradients, teacher_gradients = (torch.stack(parts) for parts in zip(*draws, strict=True))
+    return Output(values, student_gradients), teacher_gradients
 
 
 def observe_first(loss: Loss) -> tuple[Loss, tuple[Shape, ...], Observation]:

@@ -4,7 +4,7 @@ Every form is tried at every likely pair of temperatures. All that fit are candi
 this change alone: `decomposition` settles between them. If none fits, temperatures between those tried are searched.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -21,20 +21,20 @@ LIKELY = (Soft("kl"), Soft("ce"), Soft("kl", reverse=True))
 
 def soft_terms(loss: Loss, observation: Observation) -> Iterator[Term]:
     """Terms that explain what another teacher changes, likely ones first."""
-    return _candidates(SOFT_FORMS, lambda form: soft_temperatures(form, loss), observation)
+    return _candidates({form: soft_temperatures(form, loss) for form in SOFT_FORMS}, observation)
 
 
 def hard_terms(loss: Loss, observation: Observation, soft: Term | None) -> Iterator[Term]:
     """Terms that explain what other labels change. If temperatures are fixed, the soft term's are tried first."""
-    likely = [1.0]
+    temperatures = [1.0]
     if loss.takes("temperature"):
-        likely += POWERS
-    elif soft:
-        likely += sorted({*soft.temperatures} - {1.0})
-    terms = list(_candidates(HARD_FORMS, lambda form: [*zip(likely, likely, strict=True)], observation, search=False))
-    if terms or loss.takes("temperature"):
-        return iter(terms)
-    return _candidates(HARD_FORMS, lambda form: [*zip(GRID, GRID, strict=True)], observation)
+        temperatures += POWERS
+    else:
+        if soft:
+            temperatures += sorted({*soft.temperatures} - {1.0})
+        temperatures += GRID
+    pairs = tuple(zip(temperatures, temperatures, strict=True))
+    return _candidates(dict.fromkeys(HARD_FORMS, pairs), observation)
 
 
 def soft_temperatures(form: Soft, loss: Loss) -> list[Temperatures]:
@@ -52,18 +52,12 @@ def soft_temperatures(form: Soft, loss: Loss) -> list[Temperatures]:
     return pairs
 
 
-def _candidates(
-    forms: Sequence[Soft | Hard],
-    temperatures: Callable[[Soft | Hard], Sequence[Temperatures]],
-    observation: Observation,
-    search: bool = True,
-) -> Iterator[Term]:
-    """The forms at the temperatures at which they fit; if none does, the first for which a search finds such."""
+def _candidates(temperatures: Mapping[Soft | Hard, Sequence[Temperatures]], observation: Observation) -> Iterator[Term]:
+    """The forms at those of their temperatures at which they fit; if none does, others that a search finds."""
     fits = False
     misfits: list[tuple[float, Term]] = []
-    trains = bool(observation.change_for(forms[0]).gradient.any())
-    for form in forms:
-        pairs = temperatures(form)
+    for form, pairs in temperatures.items():
+        trains = bool(observation.change_for(form).gradient.any())
         _, residuals = fit(form, observation, pairs)
         for pair, residual in zip(pairs, residuals.tolist(), strict=True):
             term = Term(form, *pair, trains=trains)
@@ -73,7 +67,7 @@ def _candidates(
             else:
                 misfits.append((residual, term))
 
-    if search and not fits:
+    if not fits:
         for term, parameter in _starting_points(misfits):
             refined = _search(term, parameter, observation)
             if refined:
@@ -97,8 +91,7 @@ def _parameters(term: Term) -> list[str]:
     """What can be searched: a temperature that is fixed inside, on both sides or one, and the beta of a mixture."""
     parameters = []
     student, teacher = term.temperatures
-    fixed = not isinstance(student, str) and not isinstance(teacher, str)
-    if fixed and (student == teacher or 1.0 in term.temperatures):
+    if term.temperature_is_fixed and (student == teacher or 1.0 in term.temperatures):
         parameters.append("temperature")
     if isinstance(term.form, Soft) and term.form.beta and student == teacher:
         parameters.append("beta")

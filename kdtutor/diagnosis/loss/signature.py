@@ -8,44 +8,41 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-ROLES = ("student", "teacher", "labels", "temperature", "alpha")
 DESCRIPTIONS = {
     "student": "the student's logits", "teacher": "the teacher's logits", "labels": "labels",
     "temperature": "the temperature", "alpha": "alpha",
 }  # fmt: skip
-# For each role the names that are sure, and those that are less sure. `t` is the teacher beside an `s`; T isn't.
-NAMES = {
-    "temperature": (r"T", r"(?i:temp.*|tau|.*_temp(erature)?|kd_t)"),
-    "teacher": (r"(?i:.*teacher.*|t_.*|z_?t|.*_t|tea.*|soft_?(targets?|labels?))", r"t"),
-    "student": (r"(?i:.*student.*|s|s_.*|z_?s|.*_s|stu.*)", r"(?i:(model_)?outputs?|logits|preds?.*|y_?pred|input|z)"),
-    "labels": (r"(?i:.*labels?|y|y_?true|gt|ground_?truth|hard_?targets?|classes)", r"(?i:targets?)"),
-    "alpha": (
-        r"(?i:.*alpha|(soft|hard|kd|ce|distill?(ation)?)_(weight|w|ratio|coef\w*)|lam(bda)?_?\w*)",
-        r"(?i:weight|w|a)",
-    ),
-}
+ROLES = tuple(DESCRIPTIONS)
+# Names of arguments, sure ones first. `t` is the teacher beside an `s`; T isn't.
+NAMES = (
+    ("temperature", r"T"),
+    ("teacher", r"(?i:.*teacher.*|t_.*|z_?t|.*_t|tea.*|soft_?(targets?|labels?))"),
+    ("student", r"(?i:.*student.*|s|s_.*|z_?s|.*_s|stu.*)"),
+    ("labels", r"(?i:.*labels?|y|y_?true|gt|ground_?truth|hard_?targets?|classes)"),
+    ("alpha", r"(?i:.*alpha|(soft|hard|kd|ce|distill?(ation)?)_(weight|w|ratio|coef\w*)|lam(bda)?_?\w*)"),
+    ("temperature", r"(?i:temp.*|tau|.*_temp(erature)?|kd_t)"),
+    ("teacher", r"t"),
+    ("student", r"(?i:(model_)?outputs?|logits|preds?.*|y_?pred|input|z)"),
+    ("labels", r"(?i:targets?)"),
+)
+ALPHA_BESIDE_LOGITS = r"(?i:weight|w|a)"  # alone, in f(a, b), `a` is likely the student's logits
 ADAPTER = "give an adapter: diagnose(lambda student, teacher, labels, temperature, alpha: …)"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss function and the names of its arguments by role; a role that is missing is fixed inside it, or absent.
-
-    told_by_place: whether student and teacher were told by their places alone.
-    defaults: other arguments, which keep their defaults.
-    dtype: of the logits that it is given; what comes back is float64.
-    """
+    """A loss function and the names of its arguments by role; a role that is missing is fixed inside it, or absent."""
 
     function: Callable
     names: Mapping[str, str]
-    told_by_place: bool = False
-    defaults: Mapping[str, object] = field(default_factory=dict)
-    dtype: torch.dtype = torch.float64
+    told_by_place: bool  # whether student and teacher were told by their places alone
+    defaults: Mapping[str, object]  # other arguments, which keep their defaults
+    dtype: torch.dtype = torch.float64  # of the logits that it is given; what comes back is float64
 
     def __call__(
         self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
@@ -60,18 +57,6 @@ class Loss:
             warnings.simplefilter("ignore")
             returned = self.function(**arguments)
         return _as_scalar(_first_tensor(returned), student.shape)
-
-    def value_and_gradients(
-        self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss, and its gradients in the student's and the teacher's logits, 0 where none flows."""
-        student = student.clone().requires_grad_()
-        teacher = teacher.clone().requires_grad_()
-        value = self(student * 1, teacher * 1, labels, temperature, alpha)  # a leaf can't be changed in place
-        if not value.requires_grad:
-            return value.double(), torch.zeros_like(student), torch.zeros_like(teacher)
-        gradients = torch.autograd.grad(value, (student, teacher), allow_unused=True, materialize_grads=True)
-        return value.detach().double(), *gradients
 
     def takes(self, role: str) -> bool:
         return role in self.names
@@ -110,13 +95,17 @@ def read_signature(loss_fn: Callable) -> Loss:
     parameters = _parameters(loss_fn)
     names = _roles(parameters)
     unknown = _required(parameters, names)
-    if unknown or "student" not in names or "teacher" not in names:
+    missing = [DESCRIPTIONS[role] for role in ("student", "teacher") if role not in names]
+    if unknown or missing:
+        problem = f"no argument for {' and '.join(missing)} is found"
+        if unknown:
+            problem = f"{' and '.join(unknown)} isn't understood"
         raise ValueError(
             "loss_fn must take logits of student and teacher, and may take labels, temperature and alpha; "
-            f"got ({', '.join(parameters)}), where {_problem(names, unknown)}: {ADAPTER}"
+            f"got ({', '.join(parameters)}), where {problem}: {ADAPTER}"
         )
 
-    by_name = [re.fullmatch("|".join(NAMES[role]), names[role]) for role in ("student", "teacher")]
+    by_name = [re.fullmatch(pattern, names[role]) for role, pattern in NAMES if role in ("student", "teacher")]
     defaults = {name: p.default for name, p in parameters.items() if name not in names.values()}
     return Loss(loss_fn, names, told_by_place=not any(by_name), defaults=defaults)
 
@@ -138,13 +127,16 @@ def _parameters(loss_fn: Callable) -> dict[str, inspect.Parameter]:
 def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
     """The name of the argument that has each role, in the order of ROLES."""
     names: dict[str, str] = {}
-    for certainty in (0, 1):
-        for role, patterns in NAMES.items():
-            if role == "alpha" and certainty == 1 and not ("student" in names and "teacher" in names):
-                continue  # f(a, b): these are likely logits
-            for name in parameters:
-                if role not in names and name not in names.values() and re.fullmatch(patterns[certainty], name):
-                    names[role] = name
+
+    def look_for(role: str, pattern: str) -> None:
+        free = [name for name in parameters if name not in names.values() and re.fullmatch(pattern, name)]
+        if free and role not in names:
+            names[role] = free[0]
+
+    for role, pattern in NAMES:
+        look_for(role, pattern)
+    if "student" in names and "teacher" in names:
+        look_for("alpha", ALPHA_BESIDE_LOGITS)
 
     # In F.kl_div(input, target) the target is the teacher.
     if "teacher" not in names and re.fullmatch("(?i)targets?", names.get("labels", "")):
@@ -161,13 +153,6 @@ def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
 def _required(parameters: Mapping[str, inspect.Parameter], names: Mapping[str, str]) -> list[str]:
     """The arguments that must be given and have no role yet."""
     return [name for name, p in parameters.items() if p.default is p.empty and name not in names.values()]
-
-
-def _problem(names: Mapping[str, str], unknown: list[str]) -> str:
-    if unknown:
-        return f"{' and '.join(unknown)} isn't understood"
-    missing = [DESCRIPTIONS[role] for role in ("student", "teacher") if role not in names]
-    return f"no argument for {' and '.join(missing)} is found"
 
 
 def _first_tensor(returned: object) -> object:

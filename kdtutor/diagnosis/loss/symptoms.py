@@ -10,29 +10,18 @@ from kdtutor.diagnosis.loss.signature import Loss
 
 @dataclass(frozen=True)
 class Symptoms:
-    """Each is true or false of a loss.
+    """Each is true or false of a loss."""
 
-    nan: it returns NaN or infinity.
-    random: it returns another value when it is asked the same again.
-    in_place: it changes the logits that it is given.
-    teacher_gradient: gradients flow to the teacher's logits.
-    no_gradient: none flows to the student's.
-    no_teacher, no_labels: they make no difference.
-    soft_without_student: what the teacher adds is the same for all students.
-    hard_without_gradient: the labels change the value by steps only, as they do beside predicted classes.
-    interaction: what the teacher adds depends on the labels.
-    """
-
-    nan: bool
-    random: bool
-    in_place: bool
-    teacher_gradient: bool
-    no_gradient: bool
-    no_teacher: bool
+    nan: bool  # it returns NaN or infinity
+    random: bool  # it returns another value when it is asked the same again
+    in_place: bool  # it changes the logits that it is given
+    teacher_gradient: bool  # gradients flow to the teacher's logits
+    no_gradient: bool  # none flows to the student's
+    no_teacher: bool  # the teacher makes no difference
     no_labels: bool
-    soft_without_student: bool
-    hard_without_gradient: bool
-    interaction: bool
+    soft_without_student: bool  # what the teacher adds is the same for all students
+    hard_without_gradient: bool  # the labels change the value by steps only, as they do beside predicted classes
+    interaction: bool  # what the teacher adds depends on the labels
 
 
 def look_for_symptoms(loss: Loss, observation: Observation) -> Symptoms:

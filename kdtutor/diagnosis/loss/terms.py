@@ -42,6 +42,11 @@ class Term:
         return self.student_temperature, self.teacher_temperature
 
     @property
+    def temperature_is_fixed(self) -> bool:
+        """Whether both are numbers that are fixed inside the loss."""
+        return not any(isinstance(temperature, str) for temperature in self.temperatures)
+
+    @property
     def largest_weight(self) -> float:
         """The largest that an alpha of 0..1 can give."""
         return max(abs(self.intercept), abs(self.intercept + self.slope)) or 1.0

@@ -1,9 +1,18 @@
 """Mistakes in the weights of the two terms: alpha, T², constant factors, signs."""
 
+import re
+
 from kdtutor.diagnosis.loss.analysis import Analysis
 from kdtutor.diagnosis.loss.catalogue import Findings
 from kdtutor.diagnosis.loss.forms import DIVERGENCES
 from kdtutor.diagnosis.loss.terms import CLOSE, Term
+
+# Words in the name of an argument that say which term it weighs.
+WEIGHS = {"soft": "soft|kd|dist", "hard": "hard|ce"}
+# Powers of T before the soft term that have names of their own.
+POWERS_OF_T = {0: "t2_missing", 1: "t_for_t2"}
+# With T and alpha fixed inside, weights that sum to one with these powers of T in the soft and the hard one.
+READINGS = ((2, 0, None), (0, 0, "t2_missing"), (1, 0, "t_for_t2"), (2, 2, "t2_on_hard"))
 
 
 def check_weights(analysis: Analysis, alpha: str | None, findings: Findings) -> None:
@@ -14,10 +23,8 @@ def check_weights(analysis: Analysis, alpha: str | None, findings: Findings) -> 
     if symptoms.no_teacher and hard and not symptoms.nan:
         # Has the hard term a weight that leaves room for a soft one?
         weighted = hard.slope or not _same(hard.intercept, 1)
-        if weighted and analysis.decomposition.remainder != "smoothing":
-            findings.add("teacher_unused")
-        else:
-            findings.add("teacher_ignored")
+        unused = bool(weighted) and "smoothing" not in analysis.decomposition.remainder
+        findings.add_where(teacher_unused=unused, teacher_ignored=not unused)
     if not soft:
         return
 
@@ -29,13 +36,14 @@ def check_weights(analysis: Analysis, alpha: str | None, findings: Findings) -> 
 
     if loss.takes("alpha") and not any(term.slope for term in analysis.decomposition.terms):
         findings.add("alpha_unused")
-    if not negative and soft.slope:
-        check_alpha(soft, hard, _meaning_of_alpha(loss.names["alpha"], alpha), alpha, findings)
+    if negative:
+        return
+    if soft.slope:
+        check_alpha(soft, hard, loss.names["alpha"], alpha, findings)
 
     # With the temperature on the teacher's side alone, the student's gradient doesn't shrink with T.
     teacher_only = soft.student_temperature == 1.0 and (loss.takes("temperature") or soft.teacher_temperature != 1.0)
-    divergence = soft.form.kernel in DIVERGENCES and soft.form.target not in ("argmax", "logits")
-    if divergence and not teacher_only and not negative:
+    if soft.form.kernel in DIVERGENCES and soft.form.target not in ("argmax", "logits") and not teacher_only:
         alone = not hard and not symptoms.hard_without_gradient
         check_squares(soft, hard, alone, findings)
 
@@ -44,23 +52,15 @@ def _same(one: float, other: float) -> bool:
     return abs(one - other) < CLOSE
 
 
-def _meaning_of_alpha(name: str, declared: str | None) -> str | None:
-    """The term that alpha is to weigh: as declared, else as its name says, if it does."""
-    if declared:
-        return declared
-    meaning = None
-    for term, words in (("soft", ("soft", "kd", "dist")), ("hard", ("hard", "ce"))):
-        if meaning is None and any(word in name.lower() for word in words):
-            meaning = term
-    return meaning
-
-
-def check_alpha(soft: Term, hard: Term | None, meaning: str | None, declared: str | None, findings: Findings) -> None:
-    """Whether alpha weighs the term that it is meant to."""
+def check_alpha(soft: Term, hard: Term | None, name: str, declared: str | None, findings: Findings) -> None:
+    """Whether alpha weighs the term that it is meant to: the one that is declared, else the one that its name says."""
     if not (hard and hard.slope):
         if soft.slope < 0 and declared == "soft":
             findings.add("alpha_swapped")
         return
+
+    said = [term for term, words in WEIGHS.items() if re.search(words, name.lower())]
+    meaning = declared or next(iter(said), None)
     if _same(soft.slope / soft.largest_weight, hard.slope / hard.largest_weight):
         findings.add("alpha_on_both")
     elif soft.slope < 0 < hard.slope and meaning != "hard":
@@ -70,51 +70,51 @@ def check_alpha(soft: Term, hard: Term | None, meaning: str | None, declared: st
 
 
 def check_squares(soft: Term, hard: Term | None, alone: bool, findings: Findings) -> None:
-    """Whether T² stands where it belongs. alone: there is no hard term for it to be
-    balanced with."""
-    if isinstance(soft.student_temperature, str):
-        _check_powers(soft, hard, alone, findings)
-    elif soft.slope:
-        _check_fixed_temperature(soft, hard, alone, findings)
-    elif hard:
-        _check_fixed_weights(soft, hard, findings)
-    elif alone:
-        power = _power_in(soft.intercept, soft.student_temperature)
-        if power is not None:
-            _check_power(power, alone, findings)
-
-
-def _check_powers(soft: Term, hard: Term | None, alone: bool, findings: Findings) -> None:
-    """T is an argument: its powers in the two factors are known."""
-    if hard and hard.temperature_power and soft.temperature_power - hard.temperature_power == 2:
-        findings.add("divided")
-    else:
-        _check_power(soft.temperature_power, alone, findings)
-        if hard and hard.temperature_power == 2:
-            findings.add("t2_on_hard")
-
-    if soft.slope and not _same(soft.largest_weight, 1):
-        _add_constant_factor(soft.largest_weight, hard, findings)
-
-
-def _check_fixed_temperature(soft: Term, hard: Term | None, alone: bool, findings: Findings) -> None:
-    """T is fixed inside and alpha isn't: the largest weight is a power of T, unless there is a further factor."""
+    """Whether T² stands where it belongs. alone: there is no hard term for it to be balanced with."""
     temperature = soft.student_temperature
-    power = _power_in(soft.largest_weight, temperature)
-    if power is not None:
-        _check_power(power, alone, findings)
+    if soft.temperature_is_fixed and not soft.slope and not alone:
+        if hard:
+            _check_fixed_weights(soft, hard, temperature, findings)
+        return
+
+    hard_power = 0.0
+    if soft.temperature_is_fixed:
+        power, constant = _read_power(soft.largest_weight, temperature)
+        if hard and temperature != 1 and _same(hard.largest_weight / temperature**2, 1):
+            hard_power = 2.0
     else:
-        _add_constant_factor(soft.largest_weight / temperature**2, hard, findings)
-    if hard and temperature != 1 and _same(hard.largest_weight / temperature**2, 1):
-        findings.add("t2_on_hard")
+        power, constant = soft.temperature_power, soft.largest_weight
+        if hard:
+            hard_power = hard.temperature_power
+
+    divided = hard_power != 0 and power - hard_power == 2
+    wrong_power = power != 2 and not divided
+    if wrong_power and not alone:
+        findings.add(POWERS_OF_T.get(power, "t_power"), power=f"{power:g}")
+    findings.add_where(
+        divided=divided,
+        t2_left_to_you=wrong_power and alone,
+        t2_on_hard=hard_power == 2 and not divided,
+    )
+
+    if soft.slope and not _same(constant, 1):
+        effect = f"The soft term counts {constant:.4g} times as much."
+        if not hard or _same(hard.largest_weight, constant):
+            effect = "It acts as a learning rate."
+        findings.add("constant_factor", factor=f"{constant:.4g}", effect=effect)
 
 
-def _check_fixed_weights(soft: Term, hard: Term, findings: Findings) -> None:
+def _read_power(weight: float, temperature: float) -> tuple[int, float]:
+    """The power of a known T that a weight is, T², 1 or T; else T² and a constant factor."""
+    for power in (2, 0, 1):
+        if _same(weight / temperature**power, 1):
+            return power, 1.0
+    return 2, weight / temperature**2
+
+
+def _check_fixed_weights(soft: Term, hard: Term, temperature: float, findings: Findings) -> None:
     """T and alpha are fixed inside: in which reading do the two weights sum to one?"""
-    temperature = soft.student_temperature
-    for soft_power, hard_power, finding in (
-        (2, 0, None), (0, 0, "t2_missing"), (1, 0, "t_for_t2"), (2, 2, "t2_on_hard"),
-    ):  # fmt: skip
+    for soft_power, hard_power, finding in READINGS:
         if _same(soft.intercept / temperature**soft_power + hard.intercept / temperature**hard_power, 1):
             if finding:
                 findings.add(finding)
@@ -126,31 +126,3 @@ def _check_fixed_weights(soft: Term, hard: Term, findings: Findings) -> None:
     elif not _same(without_square, hard.intercept):
         share = without_square / (without_square + hard.intercept)
         findings.add("weights", soft=f"{soft.intercept:.4g}", hard=f"{hard.intercept:.4g}", share=f"{share:.3g}")
-
-
-def _power_in(factor: float, temperature: float) -> int | None:
-    """The power of T that a factor is, if it is T², 1 or T."""
-    for power in (2, 0, 1):
-        if _same(factor / temperature**power, 1):
-            return power
-    return None
-
-
-def _check_power(power: float, alone: bool, findings: Findings) -> None:
-    if power == 2:
-        return
-    if alone:
-        findings.add("t2_left_to_you")
-    elif power == 0:
-        findings.add("t2_missing")
-    elif power == 1:
-        findings.add("t_for_t2")
-    else:
-        findings.add("t_power", power=f"{power:g}")
-
-
-def _add_constant_factor(factor: float, hard: Term | None, findings: Findings) -> None:
-    effect = f"The soft term counts {factor:.4g} times as much."
-    if not hard or _same(hard.largest_weight, factor):
-        effect = "It acts as a learning rate."
-    findings.add("constant_factor", factor=f"{factor:.4g}", effect=effect)
