@@ -299,6 +299,9 @@ def test_the_reproduction_finds_each_row_that_ships_and_makes_none_anew(tmp_path
     shipped = paper.records().path
     records = tmp_path / shipped.name
     records.write_bytes(shipped.read_bytes())
+    weights = {"teacher.safetensors": b"the best teacher", "student.safetensors": b"the best student"}
+    for name, content in weights.items():  # the others don't ship
+        (tmp_path / name).write_bytes(content)
     asked = []
 
     class Watched(Records):
@@ -307,17 +310,23 @@ def test_the_reproduction_finds_each_row_that_ships_and_makes_none_anew(tmp_path
             asked.append(row)
             return row
 
-        def __call__(self, kind, make, /, **settings):
+        def add(self, kind, make, /, **settings):
             raise AssertionError(f"{kind} {settings} isn't found again")
 
     monkeypatch.setattr(reproduction, "Records", Watched)
-    monkeypatch.setattr(reproduction, "copyfile", lambda *paths: None)  # what ships has the best weights only
     Section(None, tmp_path, quick=False, precision="bfloat16").run()
     assert records.read_bytes() == shipped.read_bytes()
     rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 99
     assert [row for row in rows if row not in asked] == []
+    assert {name: (tmp_path / name).read_bytes() for name in weights} == weights
     assert capsys.readouterr().out == ""
+
+
+def test_weights_that_are_nowhere_are_an_error(tmp_path):
+    (tmp_path / "runs.jsonl").write_bytes(paper.records().path.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"teacher-\d\.safetensors"):
+        Section(None, tmp_path, quick=False, precision="bfloat16").run()
 
 
 @pytest.mark.parametrize("scale", [reproduction.QUICK, reproduction.FULL], ids=["quick", "full"])

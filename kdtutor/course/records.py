@@ -29,10 +29,10 @@ class Records:
         self.path = Path(path)
 
     def __call__(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
-        row = self.find(kind, **settings)
-        if row is not None:
-            return row
+        return self.find(kind, **settings) or self.add(kind, make, **settings)
 
+    def add(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
+        """The row of a kind with these settings, which isn't in the file yet: made by make(**settings) and written there."""
         start = time.perf_counter()
         result = make(**settings)
         seconds = round(time.perf_counter() - start, 1)

@@ -123,7 +123,7 @@ class Section:
             "width": self.width,
             "best": self.best,
         }
-        row = self.records(kind, trainings[kind], **settings)
+        row = self.records.add(kind, trainings[kind], **settings)
         shown = [f"{name} {value}" for name, value in settings.items() if name not in self.common]
         print(f"{kind}: {', '.join(shown)}: {row['test_errors']} test errors, {row['seconds']:.0f} s", flush=True)
         return row
@@ -131,7 +131,11 @@ class Section:
     def _copy_weights(self, kind: str, name: str) -> None:
         """Those of the seed with the fewest validation errors."""
         settings = lowest(choices.final_rows(self.records.rows(kind, **self.common)), "validation_errors")
-        copyfile(self._path(kind, settings["seed"]), self.folder / name)
+        source = self._path(kind, settings["seed"])
+        target = self.folder / name
+        if target.exists() and not source.exists():  # the folder that ships has only the best weights
+            return
+        copyfile(source, target)
 
     # The trainings
 
