@@ -11,6 +11,11 @@ def wrap(line: str, indent: int) -> str:
     return textwrap.fill(line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
+def one_line(text: object) -> str:
+    """str(text) in one line: each run of white space becomes one space."""
+    return " ".join(str(text).split())
+
+
 def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> str:
     """Rows below their heads in aligned columns, two spaces apart; the first `left` columns are flush left, the
     others, numbers, flush right. Cells are shown by str()."""

@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 from kdtutor import checkpoints
 from kdtutor.course.hinton import choices
-from kdtutor.course.hinton.choices import METHODS, METRICS, TUNING_SEED, lowest
-from kdtutor.course.hinton.measures import measure, measure_with_biases
-from kdtutor.course.hinton.scales import FULL, QUICK
+from kdtutor.course.hinton.choices import FULL, METHODS, METRICS, QUICK, TUNING_SEED, lowest
+from kdtutor.course.hinton.measures import check_finished, measure, measure_with_biases
 from kdtutor.course.records import Records, Row
 from kdtutor.course.teachers import load_teacher, wide_teacher
 from kdtutor.data import Dataset, jitter
+from kdtutor.evaluation import predict
 from kdtutor.models import Ensemble, mlp
-from kdtutor.results import History, Table
 from kdtutor.sweeps import sweep
-from kdtutor.training import distill, predict, train
+from kdtutor.training import distill, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
@@ -65,11 +64,16 @@ class Section:
         self._copy_weights("best", "student.safetensors")
 
     def _run_all_digits(self) -> None:
-        """Students 2x800 alone, at T = 20, and at whatever serves best."""
+        """Students 2x800 alone, at T = 20, and at whatever serves best.
+
+        The order matters: `best_settings` chooses among all students of the tuning seed that are recorded by then. So T
+        comes first, then alpha and the learning rate at this T, then the number of epochs, and the other seeds last.
+        """
         short, long = self.scale["epochs"]
         first = {"seed": TUNING_SEED, "epochs": short}
         by_temperature = [self._row("student", **first, temperature=t) for t in self.scale["temperatures"]]
-        for metric in METRICS:
+
+        for metric in METRICS:  # alpha and the learning rate
             best = lowest(by_temperature, metric)
             for alpha in self.scale["alphas"]:
                 self._row("student", **best, alpha=alpha)
@@ -77,11 +81,12 @@ class Section:
                 for rate in self.scale["rates"]:
                     self._row("student", **settings, **rate)
 
-        for metric in METRICS:
+        for metric in METRICS:  # does the best of each method gain by more epochs?
             for method in METHODS:
                 best = choices.best_settings(self.records, method, metric, epochs=short)
                 self._row("student", **{**best, "epochs": long})
-        for metric in METRICS:
+
+        for metric in METRICS:  # the results: what was chosen, with seeds of their own
             for method in METHODS:
                 best = choices.best_settings(self.records, method, metric)
                 for seed in self.scale["seeds"]:
@@ -143,7 +148,7 @@ class Section:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
         network = wide_teacher(settings["seed"])
         options = self._options(**settings)
-        _check_finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **options))
+        check_finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **options))
         return self._stored("teacher", network, settings)
 
     def student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
@@ -156,7 +161,7 @@ class Section:
             history = distill(
                 network, self.teacher_logits, self.data.train, temperature=temperature, alpha=alpha, **options
             )
-        _check_finished(history)
+        check_finished(history)
         return measure(network, self.data, self.device)
 
     def missing(self, transfer: str, temperature: float, **settings) -> dict[str, Any]:
@@ -176,7 +181,7 @@ class Section:
         history = distill(
             network, self.teacher_logits[kept], self.data.train[kept], temperature=temperature, alpha=1.0, **options
         )
-        _check_finished(history)
+        check_finished(history)
         return measure_with_biases(network, self.data, classes, sign, self.device)
 
     def width(self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False) -> dict:
@@ -194,7 +199,7 @@ class Section:
             device=self.device,
             progress=False,
         )
-        _check_finished(table)
+        check_finished(table)
         return {metric: table.values(metric) for metric in METRICS}
 
     def best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
@@ -204,7 +209,7 @@ class Section:
         history = distill(
             network, views, self.data.train, temperature=temperature, alpha=1.0, optimizer=ADAMW, **options
         )
-        _check_finished(history)
+        check_finished(history)
         return self._stored("best", network, settings)
 
     def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:
@@ -251,9 +256,3 @@ class Section:
 
     def _path(self, kind: str, seed: int) -> Path:
         return self.folder / f"{kind}-{seed}.safetensors"
-
-
-def _check_finished(result: History | Table) -> None:
-    """A training that was interrupted isn't recorded."""
-    if result.interrupted:
-        raise KeyboardInterrupt
