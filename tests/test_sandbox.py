@@ -85,7 +85,7 @@ def test_what_could_pretend_to_be_anything_stays_there(sandbox, capsys):
     assert not {"a", "b", "c", "d"} & {*sandbox.namespace}
     said = capsys.readouterr().out
     assert "a: an object of class Yes can't be handed to the tests" in said
-    assert "c: a network of class Net can't be handed over" in said
+    assert "c: a network of class Net can't be handed to the tests" in said
 
 
 def test_only_the_names_that_are_asked_for_come_out(sandbox):

@@ -80,7 +80,7 @@ def _helper(source: str) -> NotebookNode:
 
 
 class Course:
-    """A course folder of nbgrader's, with these assignments (each a notebook of its instructor's); gone when it is
+    """A course folder of nbgrader's, with these assignments (each an instructor's notebook); gone when it is
     left. `stub` stands in the students' versions instead of a solution."""
 
     def __init__(self, notebooks: dict[str, Path], stub: str) -> None:
@@ -143,7 +143,7 @@ def _run(command: Callable[..., dict], *arguments: str) -> None:
     """Call nbgrader; RuntimeError with the last of its words where it fails."""
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     with _python_on_path(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # sqlalchemy's, about nbgrader's own doings
+        warnings.simplefilter("ignore")  # sqlalchemy's, about nbgrader's own code
         result = command(*arguments)
     if "KeyboardInterrupt" in result.get("error", ""):
         raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from torch import Tensor
 from kdtutor.course.answers.comparability import why_incomparable
 from kdtutor.course.answers.values import close, numbers_of, pairs_of
 
-NEAR_SHARE = 0.01  # of the size of a value: a smaller difference is told as a lack of precision
+NEAR_SHARE = 0.01  # of the size of a value: a smaller difference is reported as a lack of precision
 UNITS = {1 / math.log(2): "bits instead of nats", math.log(2): "nats instead of bits"}  # by their factor
 
 

@@ -44,7 +44,7 @@ def problem_with(name: str, function: Callable) -> str | None:
     for call in CALLS[name]:
         try:
             outcome = outcome_of(function, call)
-        except Exception as error:  # whatever a learner's code raises is told, not thrown
+        except Exception as error:  # whatever a learner's code raises is reported, not raised
             return f"{describe_call(function, call)}: it raises {type(error).__name__}: {shortened(str(error))}"
         if outcome.returned is ...:
             return UNFILLED

@@ -30,8 +30,8 @@ def exercise(name: str) -> Exercise:
 
 
 def mistake_sentence(name: str, mistake: str) -> str:
-    """What a mistake in an exercise is, without a full stop. What follows a colon in its name tells forms of one
-    mistake apart, which share a sentence."""
+    """What a mistake in an exercise is, without a full stop. What follows a colon in its name distinguishes forms
+    of one mistake, which share a sentence."""
     mistake_without_form, _, _ = mistake.partition(":")
     return EXERCISES[name].mistakes[mistake_without_form]
 

@@ -122,11 +122,11 @@ class Section:
             return row
 
         trainings = {
-            "teacher": self.teacher,
-            "student": self.student,
-            "missing": self.missing,
-            "width": self.width,
-            "best": self.best,
+            "teacher": self.train_teacher,
+            "student": self.train_student,
+            "missing": self.train_missing,
+            "width": self.train_width,
+            "best": self.train_best,
         }
         row = self.records.add(kind, trainings[kind], **settings)
         shown = [f"{name} {value}" for name, value in settings.items() if name not in self.common]
@@ -144,14 +144,14 @@ class Section:
 
     # The trainings
 
-    def teacher(self, **settings) -> dict[str, Any]:
+    def train_teacher(self, **settings) -> dict[str, Any]:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
         network = wide_teacher(settings["seed"])
         options = self._options(**settings)
         check_finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **options))
         return self._stored("teacher", network, settings)
 
-    def student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
+    def train_student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
         """A student 2x800 on images that aren't shifted: on the labels alone, or distilled at T."""
         network = mlp(784, 800, 800, 10, seed=settings["seed"])
         options = self._options(**settings)
@@ -164,7 +164,7 @@ class Section:
         check_finished(history)
         return measure(network, self.data, self.device)
 
-    def missing(self, transfer: str, temperature: float, **settings) -> dict[str, Any]:
+    def train_missing(self, transfer: str, temperature: float, **settings) -> dict[str, Any]:
         """A student 2x800 that sees no 3, or only 7s and 8s; then the biases of these classes are moved."""
         labels = self.data.train.labels
         if transfer == "without 3":
@@ -184,7 +184,9 @@ class Section:
         check_finished(history)
         return measure_with_biases(network, self.data, classes, sign, self.device)
 
-    def width(self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False) -> dict:
+    def train_width(
+        self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False
+    ) -> dict:
         """Students with two hidden layers of this width, one per seed, at T (None: alone), trained in float32."""
         table = sweep(
             lambda seed: mlp(784, width, width, 10, seed=seed),
@@ -202,7 +204,7 @@ class Section:
         check_finished(table)
         return {metric: table.values(metric) for metric in METRICS}
 
-    def best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
+    def train_best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
         """A student 2x800 that matches the mean of several teachers, on the jittered views that they see."""
         network, views = mlp(784, 800, 800, 10, seed=settings["seed"]), self._views(teachers)
         options = self._options(**settings)

@@ -38,7 +38,7 @@ class Proxy:
     Differentiable once in the floating-point tensors among its arguments, networks' parameters included. What the
     original changes in networks that it is given (weights, buffers, modes, what is frozen) is changed here, too; all
     else it gets as copies. Raises RuntimeError with one sentence where the original raises, is stopped, or returns what
-    can't be passed on.
+    can't be handed to the tests.
     """
 
     def __init__(self, connection: Connection, number: int, name: str, doc: str, signature: list | None) -> None:
@@ -81,7 +81,7 @@ class Proxy:
         try:
             pickler.dump((self, args, kwargs, torch.get_rng_state(), torch.is_grad_enabled()))
         except Exception as error:
-            raise RuntimeError(f"the arguments of {self.__name__} can't be handed over: {error}") from None
+            raise RuntimeError(f"the arguments of {self.__name__} can't be sent to the sandbox: {error}") from None
         return file.getvalue(), pickler.tensors
 
     def __reduce__(self) -> tuple[Callable, tuple[int]]:

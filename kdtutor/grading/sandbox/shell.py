@@ -1,4 +1,4 @@
-"""What a cell finds in the worker instead of IPython, where its prints go, and how its errors are told."""
+"""What a cell finds in the worker instead of IPython, where its prints go, and how its errors are described."""
 
 import io
 import types

@@ -83,13 +83,15 @@ def _encode_module(module: nn.Module, tensors: Tensors, number_of: Callable[[obj
     """["module", class, settings, parameters, buffers, modules]."""
     name = type(module).__name__
     if _module_class(name) is not type(module):
-        raise TypeError(f"a network of class {name} can't be handed over, only those that are made of torch.nn's own")
+        raise TypeError(
+            f"a network of class {name} can't be handed to the tests, only those that are made of torch.nn's own"
+        )
 
     settings = {key: value for key, value in vars(module).items() if key not in OWN_ATTRIBUTES}
     before = len(tensors)
     encoded_settings = _encode_named(settings, tensors, number_of)
     if len(tensors) > before:
-        raise TypeError(f"a network with {name} can't be handed over")
+        raise TypeError(f"a network with {name} can't be handed to the tests")
 
     return [
         "module",
@@ -189,4 +191,4 @@ def _decode_module(
 
 
 def _no_function(*_: object) -> None:
-    """A function among a network's settings, such as an initialiser, isn't handed over."""
+    """A function among a network's settings, such as an initialiser, is left out."""
