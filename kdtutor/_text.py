@@ -11,9 +11,9 @@ def wrap(line: str, indent: int) -> str:
     return textwrap.fill(line, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
-def one_line(text: str) -> str:
-    """A text of several lines, such as an error's message, as one line: each run of white space becomes one space."""
-    return " ".join(text.split())
+def one_line(text: object) -> str:
+    """str(text) in one line: each run of white space becomes one space."""
+    return " ".join(str(text).split())
 
 
 def text_table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int = 1) -> str:

@@ -15,8 +15,8 @@ from nbclient import NotebookClient
 from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
-from kdtutor.course.documents import insert
 from kdtutor.course.hinton import paper
+from kdtutor.course.publishing import insert_section
 
 HERE = Path(__file__).parent
 NUMBERED = sorted(HERE.glob("[0-9]*.ipynb"))
@@ -63,7 +63,7 @@ def publish(findings: list[dict[str, Any]]) -> None:
 def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:
     """The pages with a table that was measured, as they should be: the ledger of these findings, and Hinton's table of
     the records that ship."""
-    ledger = claims.markdown(findings).replace("(notebooks/", "(../../")  # links from the page's own folder
+    ledger = claims.markdown(findings, notebooks="../../")
     return {
         PAGES / "claims.md": _with_table("claims.md", "ledger", ledger),
         PAGES / "hinton.md": _with_table("hinton.md", "paper", paper.markdown(paper.records())),
@@ -72,7 +72,7 @@ def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:
 
 def _with_table(page: str, mark: str, table: str) -> str:
     """A page's text with the table between its two marks."""
-    return insert((PAGES / page).read_text(encoding="utf-8"), mark, table)
+    return insert_section((PAGES / page).read_text(encoding="utf-8"), mark, table)
 
 
 def main(paths: list[Path]) -> None:

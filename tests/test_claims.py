@@ -170,6 +170,11 @@ def test_the_table_has_one_finding_per_line_in_the_order_of_the_claims():
     assert lines == [[*texts, "**holds**", "31 fewer errors", link] for texts in CLAIMS.values()]
 
 
+def test_links_lead_from_the_document_to_the_notebooks():
+    _, line = cells(markdown([row("smooths")], notebooks="../../"))
+    assert line[-1] == "[05](../../05_name.ipynb)"
+
+
 def test_several_findings_on_a_claim_stay_in_their_order():
     rows = [row("reverse", "a"), row("smooths", "b"), row("reverse", "c", notebook="11_x.ipynb"), row("reverse", "d")]
     _, *lines = cells(markdown(rows))

@@ -325,7 +325,7 @@ def reproduction_in_two_parts(digits, tmp_path_factory):
         monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
         monkeypatch.setattr(reproduction, "QUICK", reproduction.QUICK | shortest)
         with monkeypatch.context() as until_missing_digits:
-            until_missing_digits.setattr(reproduction.Section, "missing", stop)
+            until_missing_digits.setattr(reproduction.Section, "train_missing", stop)
             reproduce()
         reproduce()
     return folder, *parts

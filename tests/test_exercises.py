@@ -14,15 +14,14 @@ from torch import Tensor, nn
 
 from kdtutor.course import exercises
 from kdtutor.course.answers import same
-from kdtutor.course.exercises import EXERCISES, checking
+from kdtutor.course.exercises import EXERCISES, checking, words
 from kdtutor.course.exercises.calls import CALLS
-from kdtutor.course.exercises.mistakes import MISTAKES
+from kdtutor.course.exercises.comparison import MISTAKES
 from kdtutor.course.exercises.mistakes_in_divergences import kl_from
 from kdtutor.course.exercises.mistakes_in_measuring import interval
 from kdtutor.course.exercises.mistakes_in_training import LOSSES, distill_step, distillation_loss, loss_of
 from kdtutor.course.exercises.outcomes import outcome_of, right_outcomes
-from kdtutor.course.exercises.sentences import as_continuation, as_sentence
-from kdtutor.course.exercises.words import mistake_sentence
+from kdtutor.course.exercises.words import _read, as_continuation, as_sentence, mistake_sentence
 
 ALL_MISTAKES = [(name, mistake) for name in MISTAKES for mistake in MISTAKES[name]]
 
@@ -55,6 +54,48 @@ def test_each_mistake_has_a_sentence_of_its_own():
         sentences = [*exercise.mistakes.values()]
         assert len({*sentences}) == len(sentences)
         assert not [sentence for sentence in sentences if sentence.endswith(".")]
+
+
+SECTION = """# Words
+
+## soften, notebook 2
+
+- Hint: divide by T.
+- More: before exp.
+- Next: try T = 1.
+
+| mistake | what it is |
+|---|---|
+| times T | multiplied by T |
+"""
+
+
+def test_a_section_is_three_lines_and_a_table():
+    assert _read(SECTION) == {
+        "soften": words.Exercise(2, "divide by T.", "before exp.", "try T = 1.", {"times T": "multiplied by T"})
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (", notebook 2", "", "words.md must have sections with headings like '## name, notebook 1', got '## soften'"),
+        (
+            "- More",
+            "- Less",
+            "words.md must have one line each of Hint, More and Next, in this order, below '## soften, notebook 2'",
+        ),
+        (
+            "- Hint",
+            "- Next",
+            "words.md must have one line each of Hint, More and Next, in this order, below '## soften, notebook 2'",
+        ),
+        ("|", "", "words.md must have a table of mistakes below '## soften, notebook 2'"),
+    ],
+)
+def test_a_malformed_section_is_named(old, new, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        _read(SECTION.replace(old, new))
 
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")

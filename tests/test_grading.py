@@ -384,7 +384,7 @@ def test_a_cell_that_was_added_changes_no_tests_time():
     notebook.metadata["kdtutor"] = {"names": [], "imports": ""}
     sources = [one.source for one in SendToSandbox().preprocess(notebook, {})[0].cells]
     assert "_kdtutor_sandbox.run('scratch', [], 60.0)" in sources
-    assert "_kdtutor_sandbox.cell(2)" in sources
+    assert "_kdtutor_sandbox.begin_cell(2)" in sources
 
 
 def test_where_there_is_nothing_to_do_it_says_so(tmp_path):

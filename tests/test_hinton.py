@@ -77,7 +77,7 @@ def taught(digits, tmp_path_factory):
     """One with a teacher, and no student yet."""
     section = small(tmp_path_factory.mktemp("taught"), digits)
     section.scale = SCALE | {"teacher_epochs": 10}
-    section.records("teacher", section.teacher, seed=0, epochs=10, **COMMON)
+    section.records("teacher", section.train_teacher, seed=0, epochs=10, **COMMON)
     return section
 
 
@@ -184,21 +184,21 @@ class Planned(Section):
 
     lot = 0
 
-    def teacher(self, **settings):
+    def train_teacher(self, **settings):
         self._path("teacher", settings["seed"]).write_text(f"teacher {settings}")
         return self._drawn("teacher", settings)
 
-    def student(self, **settings):
+    def train_student(self, **settings):
         return self._drawn("student", settings)
 
-    def missing(self, **settings):
+    def train_missing(self, **settings):
         corrected = {chosen_on: self._drawn(f"corrected {chosen_on}", settings) for chosen_on in SPLITS}
         return self._drawn("missing", settings) | {"corrected": corrected}
 
-    def width(self, **settings):
+    def train_width(self, **settings):
         return self._drawn("width", settings)
 
-    def best(self, **settings):
+    def train_best(self, **settings):
         self._path("best", settings["seed"]).write_text(f"best {settings}")
         return self._drawn("best", settings)
 
@@ -299,6 +299,9 @@ def test_the_reproduction_finds_each_row_that_ships_and_makes_none_anew(tmp_path
     shipped = paper.records().path
     records = tmp_path / shipped.name
     records.write_bytes(shipped.read_bytes())
+    weights = {"teacher.safetensors": b"the best teacher", "student.safetensors": b"the best student"}
+    for name, content in weights.items():  # the others don't ship
+        (tmp_path / name).write_bytes(content)
     asked = []
 
     class Watched(Records):
@@ -307,17 +310,23 @@ def test_the_reproduction_finds_each_row_that_ships_and_makes_none_anew(tmp_path
             asked.append(row)
             return row
 
-        def __call__(self, kind, make, /, **settings):
+        def add(self, kind, make, /, **settings):
             raise AssertionError(f"{kind} {settings} isn't found again")
 
     monkeypatch.setattr(reproduction, "Records", Watched)
-    monkeypatch.setattr(reproduction, "copyfile", lambda *paths: None)  # what ships has the best weights only
     Section(None, tmp_path, quick=False, precision="bfloat16").run()
     assert records.read_bytes() == shipped.read_bytes()
     rows = [json.loads(line) for line in records.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 99
     assert [row for row in rows if row not in asked] == []
+    assert {name: (tmp_path / name).read_bytes() for name in weights} == weights
     assert capsys.readouterr().out == ""
+
+
+def test_weights_that_are_nowhere_are_an_error(tmp_path):
+    (tmp_path / "runs.jsonl").write_bytes(paper.records().path.read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"teacher-\d\.safetensors"):
+        Section(None, tmp_path, quick=False, precision="bfloat16").run()
 
 
 @pytest.mark.parametrize("scale", [reproduction.QUICK, reproduction.FULL], ids=["quick", "full"])
@@ -413,13 +422,13 @@ def test_students_of_one_seed_are_paired(taught, digits, soft, seed):
         distill(student, taught.teacher_logits, digits.train, **mixed, **options(settings))
     else:
         train(student, digits.train, **options(settings))
-    row = taught.student(**settings, **COMMON)
+    row = taught.train_student(**settings, **COMMON)
     assert row == row | measured(student, digits)
 
 
 def test_a_student_may_be_trained_in_bfloat16(taught, digits):
     settings = {"seed": 1, "epochs": 1}
-    narrow, wide = (taught.student(**settings, precision=precision) for precision in ("bfloat16", "float32"))
+    narrow, wide = (taught.train_student(**settings, precision=precision) for precision in ("bfloat16", "float32"))
     student = mlp(784, 800, 800, 10, seed=1)
     train(student, digits.train, precision=torch.bfloat16, **options(settings))
     assert narrow == narrow | measured(student, digits)
@@ -457,7 +466,7 @@ def test_quick_and_full_teachers_in_one_folder_are_kept_apart(tmp_path, digits):
 def test_a_student_sees_its_transfer_set_alone_and_each_bias_is_chosen_on_its_split(
     taught, digits, transfer, seen, moved, sign, epochs
 ):
-    row = taught.missing(transfer=transfer, temperature=4.0, seed=2, epochs=epochs, **COMMON)
+    row = taught.train_missing(transfer=transfer, temperature=4.0, seed=2, epochs=epochs, **COMMON)
     places = [place for place, label in enumerate(digits.train.labels.tolist()) if label in seen]
     student, data = mlp(784, 800, 800, 10, seed=2), digits.train[places]
     assert data.labels.unique().tolist() == seen
@@ -485,7 +494,7 @@ def test_a_student_sees_its_transfer_set_alone_and_each_bias_is_chosen_on_its_sp
 
 @pytest.mark.parametrize("temperature", [None, 4.0])
 def test_students_of_a_width_are_one_per_seed_in_the_order_of_the_seeds(taught, digits, temperature):
-    row = taught.width(width=20, temperature=temperature, epochs=5, **COMMON)
+    row = taught.train_width(width=20, temperature=temperature, epochs=5, **COMMON)
     soft = {"temperature": 1.0, "alpha": 0.0} if temperature is None else {"temperature": temperature, "alpha": 1.0}
     for seed in SCALE["seeds"]:
         student = mlp(784, 20, 20, 10, seed=seed)
@@ -547,7 +556,7 @@ def test_what_is_measured_is_what_is_stored(section, kind, monkeypatch):
 
     monkeypatch.setattr(measures, "predict", watched)
     options = {"teachers": "2x1200", "temperature": 2.0} if kind == "best" else {}
-    getattr(section, kind)(seed=9, epochs=1, **options, **COMMON)
+    getattr(section, f"train_{kind}")(seed=9, epochs=1, **options, **COMMON)
     stored = {name: weight.float() for name, weight in load_file(path).items()}
     path.unlink()  # the section is other tests', too
     assert len(weights_when_measured) == 2

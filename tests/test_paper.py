@@ -9,7 +9,7 @@ import torch
 from kdtutor import data, load, metrics, predict
 from kdtutor.course.hinton import paper
 from kdtutor.course.hinton.choices import METHODS, TUNING_SEED
-from kdtutor.course.records import pack
+from kdtutor.course.records import wrong_indices
 from kdtutor.data import mnist
 
 BARE = {"kind": "student", "seconds": 1, "versions": {}}
@@ -121,7 +121,7 @@ def test_what_ships_makes_the_errors_that_are_recorded(network, kind):
     recorded = min(rows, key=lambda found: found["validation_errors"])
     wrong = metrics.wrong(predict(paper.load(network), test), test.labels)
     assert torch.equal(wrong, paper.wrong([recorded])[0]) or abs(int(wrong.sum()) - recorded["test_errors"]) <= 2
-    assert len({*pack(wrong)} ^ {*recorded["test_wrong"]}) <= 4
+    assert len({*wrong_indices(wrong)} ^ {*recorded["test_wrong"]}) <= 4
 
 
 def test_only_what_ships_can_be_loaded():

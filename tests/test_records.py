@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtutor._io import versions
-from kdtutor.course.records import Records, pack, unpack
+from kdtutor.course.records import Records, wrong_from_indices, wrong_indices
 
 properties = settings(deadline=None, max_examples=50)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -210,18 +210,18 @@ def test_before_the_first_run_there_is_nothing_not_even_a_file(path):
 @given(st.lists(st.booleans(), max_size=60))
 def test_packing_is_undone_by_unpacking_even_by_way_of_json(answers):
     wrong = torch.tensor(answers, dtype=torch.bool)
-    places = json.loads(json.dumps(pack(wrong)))
+    places = json.loads(json.dumps(wrong_indices(wrong)))
     assert places == [place for place, answer in enumerate(answers) if answer]
-    back = unpack(places, len(answers))
+    back = wrong_from_indices(places, len(answers))
     assert torch.equal(back, wrong)
     assert back.dtype == torch.bool
 
 
 def test_unpack_takes_10000_examples_unless_told():
-    wrong = unpack([0, 9_999])
+    wrong = wrong_from_indices([0, 9_999])
     assert (len(wrong), int(wrong.sum())) == (10_000, 2)
 
 
 def test_places_beyond_the_examples_are_refused():
     with pytest.raises(IndexError):
-        unpack([3], total=3)
+        wrong_from_indices([3], total=3)

@@ -85,7 +85,7 @@ def test_what_could_pretend_to_be_anything_stays_there(sandbox, capsys):
     assert not {"a", "b", "c", "d"} & {*sandbox.namespace}
     said = capsys.readouterr().out
     assert "a: an object of class Yes can't be handed to the tests" in said
-    assert "c: a network of class Net can't be handed over" in said
+    assert "c: a network of class Net can't be handed to the tests" in said
 
 
 def test_only_the_names_that_are_asked_for_come_out(sandbox):
@@ -233,7 +233,7 @@ def test_magics_are_left_out_and_say_so(sandbox, capsys):
 def test_prints_are_cut(sandbox, capsys):
     sandbox.run("import sys\nfor _ in range(50): print('x' * 1_000_000)\nsys.stderr.write('end')")
     said = capsys.readouterr().out
-    assert len(said) < shell.MAX_PRINTED + 100
+    assert len(said) < shell.MAX_PRINTED_CHARACTERS + 100
     assert "more characters were printed" in said
 
 
@@ -323,7 +323,7 @@ def test_after_a_cell_that_was_stopped_the_next_goes_on():
     with Sandbox(seconds=60) as sandbox:
         sandbox.run("def one(): return 1\ndef forever():\n    while True: pass", ["one", "forever"])
         one = sandbox.namespace["one"]
-        sandbox.cell(seconds=0.5)
+        sandbox.begin_cell(seconds=0.5)
         start = time.perf_counter()
         with pytest.raises(
             RuntimeError, match=r"^your code was stopped: it computed for more than the 0\.5 s of a cell$"
@@ -332,7 +332,7 @@ def test_after_a_cell_that_was_stopped_the_next_goes_on():
         assert time.perf_counter() - start < 10
         with pytest.raises(RuntimeError, match=r"^one can't be called any more: your code was stopped"):
             one()
-        sandbox.cell()
+        sandbox.begin_cell()
         assert sandbox.namespace["one"]() == 1  # a new process, in which the cell was run again
         with pytest.raises(RuntimeError, match=r"^your code ended the process in which it ran$"):
             sandbox.run("import os\nos._exit(0)")
@@ -371,7 +371,7 @@ def forge(monkeypatch):
 
     def make(source):
         code = f"{WORKER}{source}\ntime.sleep(60)"
-        monkeypatch.setattr(process, "START", code.replace("{", "{{").replace("}", "}}"))
+        monkeypatch.setattr(process, "START_CODE", code.replace("{", "{{").replace("}", "}}"))
         return Sandbox()
 
     return make
@@ -395,7 +395,7 @@ def test_a_false_answer_ends_the_process_and_no_more(forge, answer):
             sandbox.run("answer = 1", ["answer"])
         assert sandbox.namespace == {}
         if answer == "no message":
-            sandbox.cell()
+            sandbox.begin_cell()
             assert not sandbox._process.ended
 
 
@@ -435,6 +435,6 @@ def test_the_folder_of_a_sandbox_goes_with_it(forge):
 
 
 def test_a_worker_that_cannot_start_says_why(monkeypatch):
-    monkeypatch.setattr(process, "START", "raise ImportError('no torch here')")
+    monkeypatch.setattr(process, "START_CODE", "raise ImportError('no torch here')")
     with Sandbox() as sandbox, pytest.raises(RuntimeError, match=r"can't be started: ImportError: no torch here$"):
         sandbox.run("answer = 1")

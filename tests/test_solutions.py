@@ -24,7 +24,7 @@ def test_the_stored_outcomes_are_the_solutions(name):
         outcome = outcomes.outcome_of(solutions.SOLUTIONS[name], call)
         assert answers.difference(outcome.returned, stored.returned) is None
         assert answers.same(outcome.values, stored.values)
-        assert outcome.changed == ()
+        assert outcome.changed_arguments == ()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,11 +71,11 @@ def test_the_gradient_is_autograds():
 
 
 def test_writing_the_values_again_changes_nothing_but_digits(tmp_path, monkeypatch):
-    shipped = outcomes.path()
+    shipped = outcomes.OUTCOMES
     monkeypatch.setattr(outcomes, "OUTCOMES", tmp_path / "outcomes.json")
-    outcomes.keep(solutions.SOLUTIONS)
+    outcomes.write_outcomes(solutions.SOLUTIONS)
     again = {name: outcomes.right_outcomes(name) for name in NAMES}
-    assert outcomes.path() != shipped
+    assert shipped != outcomes.OUTCOMES
     monkeypatch.setattr(outcomes, "OUTCOMES", shipped)
     for name in NAMES:
         assert answers.same([one.values for one in again[name]], [one.values for one in outcomes.right_outcomes(name)])

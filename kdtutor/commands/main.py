@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return work(**parameters)
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
-        print(f"kdtutor: {one_line(str(error))}", file=sys.stderr)
+        print(f"kdtutor: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("kdtutor: interrupted, no results were saved", file=sys.stderr)

@@ -1,7 +1,8 @@
 """The ledger: claims on distillation, and what the course's notebooks find of each.
 
 A notebook ends an experiment with a `finding`, which is stored with its outputs; `collect` reads the findings back, and
-`markdown` makes the README's table of them. So the ledger can't say anything that a notebook didn't measure.
+`markdown` makes the table of them that is a page of the site. So the ledger can't say anything that a notebook didn't
+measure.
 """
 
 import json
@@ -63,15 +64,14 @@ class ClaimFinding:
     verdict: str
     effect: str
 
-    @property
-    def said(self) -> dict[str, str]:
+    def as_sentences(self) -> dict[str, str]:
         """One sentence under each of "Claim", "Verdict" and "Measured"."""
         text, source = CLAIMS[self.claim]
         return {"Claim": f"{text} ({source}).", "Verdict": f"{self.verdict}.", "Measured": f"{self.effect}."}
 
     def __repr__(self) -> str:
         lines = []
-        for name, sentence in self.said.items():
+        for name, sentence in self.as_sentences().items():
             label = f"{name}:"
             lines.append(wrap(f"{label:10}{sentence}", indent=10))
         return "\n".join(lines)
@@ -129,14 +129,15 @@ def collect(notebooks: Iterable[Path]) -> list[dict[str, str]]:
     return findings
 
 
-def markdown(findings: Iterable[dict[str, str]]) -> str:
-    """The ledger as a table: one finding per line, in the order of CLAIMS."""
+def markdown(findings: Iterable[dict[str, str]], notebooks: str = "notebooks/") -> str:
+    """The ledger as a table: one finding per line, in the order of CLAIMS. `notebooks` is the beginning of the links:
+    the path from the table's document to the folder of the notebooks."""
     order = list(CLAIMS)
     lines = ["| claim | source | verdict | measured | notebook |", "|---|---|---|---|---|"]
     for row in sorted(findings, key=lambda row: order.index(row["claim"])):
         text, source = CLAIMS[row["claim"]]
-        verdict = re.sub(r"^[^,]+", r"**\g<0>**", row["verdict"])
-        link = f"[{row['notebook'][:2]}](notebooks/{row['notebook']})"
+        verdict = re.sub(r"^[^,]+", r"**\g<0>**", row["verdict"])  # in bold, up to a reservation
+        link = f"[{row['notebook'][:2]}]({notebooks}{row['notebook']})"
         cells = [_cell(text), _cell(source), _cell(verdict), _cell(row["effect"]), link]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from kdtutor import _paths
 from kdtutor._io import write
-from kdtutor.course.documents import insert
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -130,6 +129,22 @@ def course_cell(notebook: "NotebookNode") -> "NotebookNode | None":
     return None
 
 
+def insert_section(text: str, name: str, section: str) -> str:
+    """`text` with `section` between the lines `<!-- name -->` and `<!-- end of name -->`, replacing what was there.
+
+    Raises ValueError if the text lacks these lines.
+    """
+    start = f"<!-- {name} -->\n"
+    end = f"<!-- end of {name} -->\n"
+    before, _, rest = text.partition(start)
+    _, end_found, after = rest.partition(end)
+    if not end_found:
+        raise ValueError(f"text must have the lines {start.strip()} and {end.strip()}")
+    if not section:
+        return f"{before}{start}{end}{after}"
+    return f"{before}{start}\n{section}\n\n{end}{after}"
+
+
 def _project(path: Path, repository: str | None) -> str:
     """`pyproject.toml` with the address in its table of links."""
     without_address = re.sub("^Repository = .*\n", "", _read(path), flags=re.MULTILINE)
@@ -143,11 +158,13 @@ def _project(path: Path, repository: str | None) -> str:
 
 def _readme(path: Path, repository: str | None, notebooks: list[Path]) -> str:
     """The README with a badge that opens the first notebook, and its paragraph on Colab."""
-    text = insert(_read(path), "badge", badge(repository, notebooks[0]))
+    text = insert_section(_read(path), "badge", badge(repository, notebooks[0]))
     if repository is None:
-        return insert(text, "colab", UNPUBLISHED)
+        return insert_section(text, "colab", UNPUBLISHED)
     links = ", ".join(f"[{notebook.stem[:2]}]({in_colab(repository, notebook)})" for notebook in notebooks)
-    return insert(text, "colab", PUBLISHED.format(links=links, repository=repository, url=f"{GITHUB}{repository}"))
+    return insert_section(
+        text, "colab", PUBLISHED.format(links=links, repository=repository, url=f"{GITHUB}{repository}")
+    )
 
 
 def _notebook(path: Path, repository: str | None, badge_in_markdown: str) -> str:

@@ -29,10 +29,10 @@ class Records:
         self.path = Path(path)
 
     def __call__(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
-        row = self.find(kind, **settings)
-        if row is not None:
-            return row
+        return self.find(kind, **settings) or self.add(kind, make, **settings)
 
+    def add(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
+        """The row of a kind with these settings, which isn't there yet: made by make(**settings) and written."""
         start = time.perf_counter()
         result = make(**settings)
         seconds = round(time.perf_counter() - start, 1)
@@ -93,13 +93,13 @@ def _parse(line: bytes) -> Row | None:
     return row
 
 
-def pack(wrong: Tensor) -> list[int]:
-    """Which examples are classified wrongly, (N,) bool, as a list of their places."""
+def wrong_indices(wrong: Tensor) -> list[int]:
+    """Which examples are classified wrongly, (N,) bool, as a list of their indices, which JSON can hold."""
     return wrong.nonzero().squeeze(1).tolist()
 
 
-def unpack(places: list[int], total: int = 10_000) -> Tensor:
-    """(total,) bool, true at these places: `pack` undone."""
+def wrong_from_indices(indices: list[int], total: int = 10_000) -> Tensor:
+    """(total,) bool, true at these indices: `wrong_indices` undone."""
     wrong = torch.zeros(total, dtype=torch.bool)
-    wrong[places] = True
+    wrong[indices] = True
     return wrong

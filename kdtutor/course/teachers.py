@@ -34,18 +34,14 @@ class Dropout(nn.Dropout):
 def wide_teacher(seed: int | None = None) -> nn.Sequential:
     """A teacher like that of Hinton et al. 2015, section 3: 784-1200-1200-10, with dropout of 0.1 on the pixels and 0.4
     on the hidden units."""
-    flatten, first, first_relu, second, second_relu, last = mlp(784, 1200, 1200, 10, seed=seed)
-    return nn.Sequential(
-        flatten,
-        Dropout(0.1),
-        first,
-        first_relu,
-        Dropout(0.4),
-        second,
-        second_relu,
-        Dropout(0.4),
-        last,
-    )
+    layers = []
+    for layer in mlp(784, 1200, 1200, 10, seed=seed):
+        layers.append(layer)
+        if isinstance(layer, nn.Flatten):  # what follows are the pixels
+            layers.append(Dropout(0.1))
+        elif isinstance(layer, nn.ReLU):  # what follows are a layer's hidden units
+            layers.append(Dropout(0.4))
+    return nn.Sequential(*layers)
 
 
 def load_teacher(name: str = "mnist", path: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:

@@ -89,7 +89,7 @@ def fetch(root: Path) -> None:
             for name in FILES:
                 os.replace(Path(draft) / RAW_FOLDER / name, root / RAW_FOLDER / name)
     except (OSError, RuntimeError, ImportError, HTTPException) as error:  # a full disk, no network, no torchvision, …
-        why = one_line(str(error))  # torchvision's reasons run over several lines
+        why = one_line(error)  # torchvision's reasons run over several lines
         raise DataError(f"MNIST isn't in {root} and can't be downloaded there ({why}). {BY_HAND_HINT}") from error
 
 

@@ -4,13 +4,12 @@ An assignment is a notebook in nbgrader's instructor format, with model answers 
 was made.
 """
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdtutor import _paths
 from kdtutor._io import write
-from kdtutor.grading.notebooks import is_solution, read, to_bytes
+from kdtutor.grading.notebooks import HIDDEN_TESTS, SOLUTION, is_solution, read, to_bytes
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from kdtutor.grading.nbgrader_course import Course
 
 STUB = "return ...  # your code here"  # instead of a solution
-SECRET = re.compile(r"^[^\n]*### BEGIN (SOLUTION|HIDDEN TESTS)[^\n]*\n(.*?)^[^\n]*### END \1", re.DOTALL | re.MULTILINE)
 MARKERS = ("### BEGIN ", "### END ")
 
 
@@ -36,7 +34,7 @@ def release(out: Path, sources: Path | None = None) -> list[Path]:
     """Write the students' version of each assignment to `out`: solutions and hidden tests are taken out, by nbgrader.
 
     Returns the files, out/NAME.ipynb. Raises ValueError if there are no assignments, RuntimeError if nbgrader isn't
-    installed or can't do it, or if a line of a solution or hidden test were left; nothing is written then.
+    installed or fails, or if a line of a solution or hidden test were left; nothing is written then.
     """
     notebooks = find(sources)
     with open_course(notebooks) as course:
@@ -66,7 +64,9 @@ def _check_nothing_left(name: str, source: "NotebookNode", released: "NotebookNo
     or an output."""
     secrets = []
     for cell in source.cells:
-        marked = [match[2].strip() for match in SECRET.finditer(cell.source)]
+        marked = []
+        for region in (SOLUTION, HIDDEN_TESTS):
+            marked += [match[2].strip() for match in region.finditer(cell.source)]
         if marked:
             secrets += marked
         elif is_solution(cell):

@@ -7,7 +7,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from kdtutor.grading.notebooks import is_students
+from kdtutor.grading.notebooks import is_editable
 
 IPYTHONS = {"get_ipython", "display", "In", "Out"}  # names that IPython binds in every notebook
 IMPORTS = ast.Import | ast.ImportFrom
@@ -28,7 +28,7 @@ def visible_to_tests(source: NotebookNode) -> dict[str, Any]:
         if cell.cell_type != "code":
             continue
         tree = _parse(cell.source)
-        if not is_students(cell):
+        if not is_editable(cell):
             instructors.update(bound_names(tree))
             continue
         students.update(bound_names(tree))

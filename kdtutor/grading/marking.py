@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdtutor._io import write
+from kdtutor._text import one_line
 from kdtutor.grading import assignments
 from kdtutor.grading.assembly import Assembled, assemble
 from kdtutor.grading.bindings import visible_to_tests
 from kdtutor.grading.marks import Mark, Marks, TestMark
-from kdtutor.grading.notebooks import cell_name, is_graded, is_students, metadata, read
+from kdtutor.grading.notebooks import cell_name, is_editable, is_graded, metadata, read
 from kdtutor.grading.submissions import Submission, cells_of, find
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _mark(course: "Course", pseudonym: str, submission: Submission, task: _Task)
         graded = course.grade(name, pseudonym, assembled.notebook)
     except (RuntimeError, ValueError, OSError) as problem:
         max_score = sum(metadata(cell).get("points", 0) for cell in task.released.cells)
-        return Mark(student, name, 0.0, max_score, (" ".join(str(problem).split()),))
+        return Mark(student, name, 0.0, max_score, (one_line(problem),))
 
     score, max_score = course.points(name, pseudonym)
     tests = list(_test_marks(graded))
@@ -104,8 +105,8 @@ def _students_errors(graded: "NotebookNode") -> Iterator[str]:
     """For each of the student's cells that failed, a sentence."""
     for cell in graded.cells:
         error = _error(cell)
-        if error and is_students(cell):
-            message = " ".join(error.evalue.split())
+        if error and is_editable(cell):
+            message = one_line(error.evalue)
             yield f"in the cell {cell_name(cell) or 'that was added'}, {message}"
 
 
@@ -114,7 +115,7 @@ def _test_marks(graded: "NotebookNode") -> Iterator[TestMark]:
 
     failed_sources = []  # of the student's cells so far that stopped with an error
     for cell in graded.cells:
-        if is_students(cell) and _error(cell):
+        if is_editable(cell) and _error(cell):
             failed_sources.append(cell.source)
         if is_graded(cell):
             points, max_points = determine_grade(cell)
@@ -132,7 +133,7 @@ def _reason(cell: "NotebookNode", failed_sources: str) -> str:
     error = _error(cell)
     if error is None:
         return ""
-    message = " ".join(error.evalue.split())
+    message = one_line(error.evalue)
     if error.ename in ("AssertionError", "RuntimeError") and message:
         return message
     if not message:

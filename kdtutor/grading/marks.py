@@ -9,7 +9,7 @@ from kdtutor._text import text_table
 
 COLUMNS = ("student", "assignment", "score", "max_score", "mistakes")
 FORMULA_STARTS = tuple("=+-@\t\r")  # a spreadsheet takes a cell that begins with one of them for a formula
-SHOWN = 90  # characters of a mistake in the table
+MISTAKE_CHARACTERS = 90  # of a mistake that the table shows
 
 
 class TestMark(NamedTuple):
@@ -47,7 +47,7 @@ class Mark:
         """The first mistake, cut, and how many more there are; empty if there is none."""
         if not self.mistakes:
             return ""
-        sentence = self.mistakes[0][:SHOWN]
+        sentence = self.mistakes[0][:MISTAKE_CHARACTERS]
         more = len(self.mistakes) - 1
         return f"{sentence} (and {more} more)" if more else sentence
 

@@ -25,7 +25,7 @@ from nbgrader.preprocessors import CheckCellMetadata, Execute, IgnorePattern, Nb
 from traitlets.config import Config
 
 from kdtutor.grading.notebooks import read
-from kdtutor.grading.sandbox.sandbox import SECONDS
+from kdtutor.grading.sandbox.sandbox import CELL_SECONDS
 
 NAME = "_kdtutor_sandbox"  # the sandbox's, in the kernel; students' cells can't bind it
 FIRST = "import kdtutor.grading.sandbox.sandbox\n{name} = kdtutor.grading.sandbox.sandbox.Sandbox(globals())\n{imports}"
@@ -41,16 +41,16 @@ class SendToSandbox(NbGraderPreprocessor):
         """nbgrader calls this before `Execute`."""
         visible = notebook.metadata["kdtutor"]
         cells = [_helper(FIRST.format(name=NAME, imports=visible["imports"]))]
-        test_seconds = SECONDS  # a test calls what was defined before: its time is that of the student's cell
+        test_seconds = CELL_SECONDS  # a test calls what was defined before: its time is that of the student's cell
         for cell in notebook.cells:
             if cell.cell_type != "code":
                 cells.append(cell)
                 continue
 
             own_seconds = cell.metadata.get("kdtutor", {}).get("seconds")
-            seconds = own_seconds or SECONDS
+            seconds = own_seconds or CELL_SECONDS
             if utils.is_grade(cell) and utils.is_locked(cell):
-                cells.append(_helper(f"{NAME}.cell({own_seconds or test_seconds})"))
+                cells.append(_helper(f"{NAME}.begin_cell({own_seconds or test_seconds})"))
             elif utils.is_locked(cell):
                 cells.append(_helper(f"{NAME}.setup({cell.source!r}, {seconds})"))
             else:
@@ -80,7 +80,7 @@ def _helper(source: str) -> NotebookNode:
 
 
 class Course:
-    """A course folder of nbgrader's, with these assignments (each a notebook of its instructor's); gone when it is
+    """A course folder of nbgrader's, with these assignments (each an instructor's notebook); gone when it is
     left. `stub` stands in the students' versions instead of a solution."""
 
     def __init__(self, notebooks: dict[str, Path], stub: str) -> None:
@@ -143,18 +143,18 @@ def _run(command: Callable[..., dict], *arguments: str) -> None:
     """Call nbgrader; RuntimeError with the last of its words where it fails."""
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     with _python_on_path(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # sqlalchemy's, about nbgrader's own doings
+        warnings.simplefilter("ignore")  # sqlalchemy's, about nbgrader's own code
         result = command(*arguments)
     if "KeyboardInterrupt" in result.get("error", ""):
         raise KeyboardInterrupt
     if not result["success"]:
         lines = [line for line in result.get("log", result["error"]).splitlines() if line.strip()]
-        raise RuntimeError(f"nbgrader can't do it: {lines[-1]}")
+        raise RuntimeError(f"nbgrader failed: {lines[-1]}")
 
 
 @contextlib.contextmanager
 def _python_on_path() -> Iterator[None]:
-    """nbgrader calls the command alembic, which lies beside this Python."""
+    """nbgrader calls the command alembic, which is in the same folder as this Python."""
     before = os.environ["PATH"]
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), before))
     try:

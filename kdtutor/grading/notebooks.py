@@ -3,11 +3,24 @@
 A cell is the student's (a solution, or a code cell that isn't locked) or the instructor's (a test, or locked).
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
+
+
+def _marked(what: str) -> re.Pattern[str]:
+    """What an instructor's cell marks as "SOLUTION" or "HIDDEN TESTS", with both marks; the groups are what stands
+    before the first mark (the indent) and the lines between them."""
+    return re.compile(
+        rf"^([^\n]*)### BEGIN {what}[^\n]*\n(.*?)^[^\n]*### END {what}[^\n]*\n?", re.DOTALL | re.MULTILINE
+    )
+
+
+SOLUTION = _marked("SOLUTION")
+HIDDEN_TESTS = _marked("HIDDEN TESTS")
 
 
 def read(path: Path) -> NotebookNode:
@@ -40,8 +53,8 @@ def is_graded(cell: NotebookNode) -> bool:
     return bool(metadata(cell).get("grade"))
 
 
-def is_students(cell: NotebookNode) -> bool:
-    """Whether the student may write in this cell."""
+def is_editable(cell: NotebookNode) -> bool:
+    """Whether this cell is the student's: to write in, and to be run in the sandbox."""
     return is_solution(cell) or not (metadata(cell).get("locked") or is_graded(cell))
 
 

@@ -5,7 +5,6 @@ cell without its hidden part becomes a visible test of no points, and the whole 
 """
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +14,25 @@ from nbformat.v4 import new_code_cell, new_notebook, new_raw_cell
 from kdtutor._io import write
 from kdtutor.grading import assignments
 from kdtutor.grading.bindings import bound_names
-from kdtutor.grading.notebooks import cell_name, is_graded, is_solution, metadata, read, to_bytes
+from kdtutor.grading.notebooks import (
+    HIDDEN_TESTS,
+    SOLUTION,
+    cell_name,
+    is_graded,
+    is_solution,
+    metadata,
+    read,
+    to_bytes,
+)
 
 CONFIG = "# ASSIGNMENT CONFIG\nname: {name}\ninit_cell: true\nexport_cell:\n  pdf: false\n  run_tests: true"
 TEST = '""" # BEGIN TEST CONFIG\npoints: {points}\nhidden: {hidden}\n""" # END TEST CONFIG\n{source}'
-HIDDEN = re.compile(r"^[^\n]*### BEGIN HIDDEN TESTS.*?^[^\n]*### END HIDDEN TESTS[^\n]*\n?", re.DOTALL | re.MULTILINE)
-SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION", re.DOTALL | re.MULTILINE)
 SOLUTION_FOR_OTTER = (
     r"\1# BEGIN SOLUTION NO PROMPT"
     r"\n\2\1# END SOLUTION"
     r'\n\1""" # BEGIN PROMPT'
     rf"\n\1{assignments.STUB}"
-    r'\n\1""" # END PROMPT'
+    r'\n\1""" # END PROMPT\n'
 )
 
 
@@ -88,7 +94,7 @@ def _without_outputs(cell: NotebookNode) -> NotebookNode:
 
 def _solution(cell: NotebookNode) -> Iterator[NotebookNode]:
     yield new_raw_cell("# BEGIN SOLUTION")
-    yield new_code_cell(SOLUTION.sub(SOLUTION_FOR_OTTER, cell.source))
+    yield new_code_cell(SOLUTION.sub(SOLUTION_FOR_OTTER, cell.source).rstrip("\n"))
     yield new_raw_cell("# END SOLUTION")
     yield new_raw_cell("# BEGIN TESTS")
 
@@ -96,11 +102,11 @@ def _solution(cell: NotebookNode) -> Iterator[NotebookNode]:
 def _tests(cell: NotebookNode, earlier: list[str]) -> Iterator[NotebookNode]:
     """A test that students see and a hidden one; where nothing is hidden, one that they see."""
     points = metadata(cell)["points"]
-    visible = HIDDEN.sub("", cell.source)
+    visible = HIDDEN_TESTS.sub("", cell.source)
     if visible == cell.source:
         yield _test(cell.source, earlier, points=points, hidden="false")
         return
-    earlier_visible = [HIDDEN.sub("", source) for source in earlier]
+    earlier_visible = [HIDDEN_TESTS.sub("", source) for source in earlier]
     yield _test(visible, earlier_visible, points=0, hidden="false")
     yield _test(cell.source, earlier, points=points, hidden="true")
 

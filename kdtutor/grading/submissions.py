@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from kdtutor.grading.notebooks import read, solution_and_test_names
 
-LARGEST = 20 << 20  # bytes of a notebook that is handed in
+MAX_NOTEBOOK_BYTES = 20 << 20  # 20 MiB
 
 
 class Submission(NamedTuple):
@@ -84,8 +84,8 @@ def cells_of(file: Path) -> list[dict[str, Any]]:
     """The cells of a notebook that was handed in. ValueError, one sentence, if it is none."""
     if not file.exists():
         raise ValueError(_missing(file))
-    if file.is_symlink() or not file.is_file() or file.stat().st_size > LARGEST:
-        raise ValueError(f"{file.name} must be a file of at most {LARGEST >> 20} MB")
+    if file.is_symlink() or not file.is_file() or file.stat().st_size > MAX_NOTEBOOK_BYTES:
+        raise ValueError(f"{file.name} must be a file of at most {MAX_NOTEBOOK_BYTES >> 20} MB")
     if not file.stat().st_size:
         raise ValueError(f"{file.name} is empty")
     try:

@@ -178,7 +178,7 @@ def page(notebook: NotebookNode, path: Path) -> NotebookNode:
             cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap
         for output in cell.get("outputs", []):
             if claims.MIME in output.get("data", {}):
-                said = claims.ClaimFinding(**output.data[claims.MIME]).said
+                said = claims.ClaimFinding(**output.data[claims.MIME]).as_sentences()
                 output.data = {"text/markdown": "\n".join(f"- **{name}:** {text}" for name, text in said.items())}
     notebook.cells = cells
     return notebook

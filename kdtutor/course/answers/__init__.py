@@ -6,7 +6,7 @@ named: by a known mistake that leads to just this value, by a relation that arit
 Knows nothing of exercises, notebooks or distillation.
 """
 
-from kdtutor.course.answers.naming import UNFILLED, difference, expect
+from kdtutor.course.answers.differences import UNFILLED, difference, expect
 from kdtutor.course.answers.relations import relation
 from kdtutor.course.answers.values import same, show
 

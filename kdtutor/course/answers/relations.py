@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdtutor.course.answers.misfits import misfit
+from kdtutor.course.answers.comparability import why_incomparable
 from kdtutor.course.answers.values import close, numbers_of, pairs_of
 
-NEAR = 0.01  # of the size of a value: less than this is told as a lack of precision
+NEAR_SHARE = 0.01  # of the size of a value: a smaller difference is reported as a lack of precision
 UNITS = {1 / math.log(2): "bits instead of nats", math.log(2): "nats instead of bits"}  # by their factor
 
 
@@ -22,7 +22,7 @@ def relation(given: Any, wanted: Any, constants: Mapping[str, float] = {}) -> st
         if numbers_of(wanted_part) is None and not isinstance(wanted_part, list | tuple):
             return None
 
-    sentence = misfit(given, wanted) or common(given, wanted, constants)
+    sentence = why_incomparable(given, wanted) or shared_relation(given, wanted, constants)
     if sentence:
         return sentence
     for given_part, wanted_part in pairs:
@@ -32,8 +32,8 @@ def relation(given: Any, wanted: Any, constants: Mapping[str, float] = {}) -> st
     return None
 
 
-def common(given: Any, wanted: Any, constants: Mapping[str, float] = {}) -> str | None:
-    """A relation of numbers that holds over all parts at once; a `misfit` must have been looked for before."""
+def shared_relation(given: Any, wanted: Any, constants: Mapping[str, float] = {}) -> str | None:
+    """A relation of numbers that holds over all parts at once; asks for values that `why_incomparable` lets pass."""
     pairs = []
     low_precision = None
     for given_part, wanted_part in pairs_of(given, wanted):
@@ -90,7 +90,7 @@ def _near(pairs: list[tuple[Tensor, Tensor]], low_precision: torch.dtype | None)
     for given, wanted in pairs:
         size = wanted.abs().max().clamp_min(1e-300)
         gap = ((given - wanted).abs().max() / size).item()
-        if not gap < NEAR:  # nor if it is NaN
+        if not gap < NEAR_SHARE:  # nor if it is NaN
             return None
         largest_gap = max(largest_gap, gap)
     why = "a rounded number, an added epsilon, or a search cut short?"

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import shape
+from kdtutor._text import one_line
 
-LONGEST = 80  # characters of a value that is shown
+MAX_SHOWN_CHARACTERS = 80  # of a value in a sentence; also how many parts of a list are looked at
 
 
 def same(given: Any, wanted: Any) -> bool:
@@ -84,15 +85,15 @@ def show(value: Any) -> str:
     elif isinstance(value, float):
         text = f"{value:.4g}"
     else:
-        text = " ".join(repr(value).split())
+        text = one_line(repr(value))
 
-    if len(text) > LONGEST:
-        return f"{text[: LONGEST - 3]}..."
+    if len(text) > MAX_SHOWN_CHARACTERS:
+        return f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
     return text
 
 
 def _show_parts(value: list | tuple) -> str:
-    return ", ".join(map(show, value[:LONGEST]))
+    return ", ".join(map(show, value[:MAX_SHOWN_CHARACTERS]))
 
 
 def _show_numbers(value: Any) -> str:

@@ -10,8 +10,7 @@ from kdtutor._check import describe_type
 from kdtutor.course.answers import UNFILLED
 from kdtutor.course.exercises.calls import CALLS
 from kdtutor.course.exercises.comparison import problem_with
-from kdtutor.course.exercises.sentences import as_sentence
-from kdtutor.course.exercises.words import EXERCISES, exercise
+from kdtutor.course.exercises.words import EXERCISES, as_sentence, exercise
 
 _solved: set[str] = set()
 

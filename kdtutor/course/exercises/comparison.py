@@ -7,15 +7,33 @@ from collections.abc import Callable
 from torch import Tensor
 
 from kdtutor.course.answers import UNFILLED, difference, same
-from kdtutor.course.answers.misfits import misfit
-from kdtutor.course.answers.relations import common
+from kdtutor.course.answers.comparability import why_incomparable
+from kdtutor.course.answers.relations import shared_relation
+from kdtutor.course.exercises import (
+    mistakes_in_divergences,
+    mistakes_in_measuring,
+    mistakes_in_targets,
+    mistakes_in_training,
+)
 from kdtutor.course.exercises.calls import CALLS
-from kdtutor.course.exercises.mistakes import MISTAKES
 from kdtutor.course.exercises.mistakes_in_training import LOSSES
-from kdtutor.course.exercises.outcomes import Outcome, argument_names, asked, gradient, outcome_of, right_outcomes
-from kdtutor.course.exercises.sentences import as_continuation, shortened
-from kdtutor.course.exercises.words import mistake_sentence
+from kdtutor.course.exercises.outcomes import (
+    Outcome,
+    argument_names,
+    describe_call,
+    gradient,
+    outcome_of,
+    right_outcomes,
+)
+from kdtutor.course.exercises.words import as_continuation, mistake_sentence, shortened
 
+# The known mistakes of all exercises, as functions: their names are the keys, here and in `words.md`.
+MISTAKES: dict[str, dict[str, Callable]] = {
+    **mistakes_in_targets.MISTAKES,
+    **mistakes_in_divergences.MISTAKES,
+    **mistakes_in_training.MISTAKES,
+    **mistakes_in_measuring.MISTAKES,
+}
 RETURN_LOGITS = {"prior_correction", "ensemble_logits"}  # known up to one constant per row, as logits are
 UNSEEN = {"nan", "underflow", "no_gradient", "detached", "in_place"}  # findings that explain no value of our calls
 
@@ -26,8 +44,8 @@ def problem_with(name: str, function: Callable) -> str | None:
     for call in CALLS[name]:
         try:
             outcome = outcome_of(function, call)
-        except Exception as error:  # whatever a learner's code raises is told, not thrown
-            return f"{asked(function, call)}: it raises {type(error).__name__}: {shortened(str(error))}"
+        except Exception as error:  # whatever a learner's code raises is reported, not raised
+            return f"{describe_call(function, call)}: it raises {type(error).__name__}: {shortened(str(error))}"
         if outcome.returned is ...:
             return UNFILLED
         given.append(outcome)
@@ -57,8 +75,8 @@ def _agree(name: str, given: Outcome, wanted: Outcome) -> bool:
 def _side_effect(name: str, function: Callable, given: list[Outcome], wanted: list[Outcome]) -> str | None:
     """Right values, but in a dtype that hurts or at the cost of the arguments."""
     for given_outcome, wanted_outcome in zip(given, wanted, strict=True):
-        if given_outcome.changed:
-            argument = argument_names(function, CALLS[name][0])[given_outcome.changed[0]]
+        if given_outcome.changed_arguments:
+            argument = argument_names(function, CALLS[name][0])[given_outcome.changed_arguments[0]]
             return f"the values are right, but it changes {argument} in place: the caller still needs it as it was"
         if same(given_outcome.returned, wanted_outcome.returned):
             dtype_complaint = difference(given_outcome.returned, wanted_outcome.returned)
@@ -127,29 +145,31 @@ def _first_difference(
     differing = [place for place in wrong if not same(given[place].returned, wanted[place].returned)]
     if not differing:  # the values are right, the models were left in a wrong state
         place = wrong[0]
-        return f"{asked(function, CALLS[name][place])}: {_models_left(given[place], wanted[place])}"
+        return f"{describe_call(function, CALLS[name][place])}: {_models_left(given[place], wanted[place])}"
 
     for place in differing:
-        sentence = misfit(given[place].returned, wanted[place].returned)
+        sentence = why_incomparable(given[place].returned, wanted[place].returned)
         if sentence:
-            return f"{asked(function, CALLS[name][place])}: {sentence}"
+            return f"{describe_call(function, CALLS[name][place])}: {sentence}"
 
     given_values = tuple(given[place].returned for place in differing)
     wanted_values = tuple(wanted[place].returned for place in differing)
     constants = {}
     if name in LOSSES:
         constants["the batch size"] = len(CALLS[name][0][0])
-    sentence = common(given_values, wanted_values, constants)
+    sentence = shared_relation(given_values, wanted_values, constants)
     if sentence and len(differing) > 1:
         return f"in all calls that differ: {sentence}"
     if not sentence:
         sentence = difference(given_values[0], wanted_values[0])
-    return f"{asked(function, CALLS[name][differing[0]])}: {sentence}"
+    return f"{describe_call(function, CALLS[name][differing[0]])}: {sentence}"
 
 
 def _models_left(given: Outcome, wanted: Outcome) -> str:
     """How the models were left, where the value returned is right: the student is the first of them."""
-    for role, given_state, wanted_state in zip(("student", "teacher"), given.left, wanted.left, strict=True):
+    for role, given_state, wanted_state in zip(
+        ("student", "teacher"), given.model_states, wanted.model_states, strict=True
+    ):
         if not same(given_state.weights, wanted_state.weights):
             if role == "student":
                 return "the value is right, but the student's weights aren't where one step of gradient descent leads"

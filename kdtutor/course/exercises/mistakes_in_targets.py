@@ -1,7 +1,7 @@
 """Wrong answers to the exercises on targets: the mistakes that people make, as functions to be run on the same calls.
 
-`words.md` says in words, under the same names, what is wrong with each. What follows a colon in a name tells forms of
-one mistake apart. tau is the temperature T.
+`words.md` says in words, under the same names, what is wrong with each. What follows a colon in a name distinguishes
+forms of one mistake. tau is the temperature T.
 """
 
 import math

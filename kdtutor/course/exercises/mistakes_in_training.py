@@ -1,4 +1,8 @@
-"""Wrong answers to the exercises on the loss and its training step, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on the loss and its training step, as in `mistakes_in_targets`.
+
+The right loss and the right step are here, too, though `solutions` has them: that file may be deleted, and each mistake
+is the right function with one part replaced.
+"""
 
 from collections.abc import Callable
 from functools import partial

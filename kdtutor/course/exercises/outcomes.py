@@ -19,7 +19,7 @@ from kdtutor._io import write
 from kdtutor.course.answers import show
 from kdtutor.course.exercises.calls import CALLS
 
-OUTCOMES = Path(__file__).with_name("outcomes.json")
+OUTCOMES = Path(__file__).with_name("outcomes.json")  # where the right outcomes ship
 
 
 class ModelState(NamedTuple):
@@ -35,18 +35,18 @@ class Outcome:
     """What came of a call.
 
     returned: what the function returned.
-    left: how each model among the arguments was left.
-    changed: the places of those other arguments that the function changed.
+    model_states: how each model among the arguments was left.
+    changed_arguments: the places of those other arguments that the function changed.
     """
 
     returned: Any
-    left: list[ModelState]
-    changed: tuple[int, ...] = ()
+    model_states: list[ModelState]
+    changed_arguments: tuple[int, ...] = ()
 
     @property
     def values(self) -> tuple:
         """All that must be right."""
-        return self.returned, self.left
+        return self.returned, self.model_states
 
 
 def outcome_of(function: Callable, call: tuple) -> Outcome:
@@ -55,14 +55,14 @@ def outcome_of(function: Callable, call: tuple) -> Outcome:
     with seeded(0):
         returned = function(*arguments)
 
-    left = []
-    changed = []
+    model_states = []
+    changed_arguments = []
     for place, (argument, original) in enumerate(zip(arguments, call, strict=True)):
         if isinstance(argument, nn.Module):
-            left.append(_state(argument, original))
+            model_states.append(_state(argument, original))
         elif _differ(argument, original):
-            changed.append(place)
-    return Outcome(returned, left, tuple(changed))
+            changed_arguments.append(place)
+    return Outcome(returned, model_states, tuple(changed_arguments))
 
 
 def gradient(loss: Callable, call: tuple) -> Tensor | None:
@@ -89,8 +89,8 @@ def argument_names(function: Callable, call: tuple) -> list[str]:
     return [f"argument {number}" for number in range(1, len(call) + 1)]
 
 
-def asked(function: Callable, call: tuple) -> str:
-    """The arguments of a call; of models nothing, of large tensors the shape."""
+def describe_call(function: Callable, call: tuple) -> str:
+    """The arguments of a call, "for p = …, q (5, 10)"; of models nothing, of large tensors the shape."""
     shown = []
     for name, value in zip(argument_names(function, call), call, strict=True):
         if isinstance(value, nn.Module):
@@ -104,23 +104,18 @@ def asked(function: Callable, call: tuple) -> str:
 
 def right_outcomes(name: str) -> list[Outcome]:
     """The right outcomes of an exercise's calls, as they ship. Raises FileNotFoundError if the file isn't there."""
-    return [_outcome(returned, left) for returned, left in _stored(path())[name]]
+    return [_outcome(returned, model_states) for returned, model_states in _stored(OUTCOMES)[name]]
 
 
-def keep(solutions: Mapping[str, Callable]) -> None:
+def write_outcomes(solutions: Mapping[str, Callable]) -> None:
     """Write the outcomes of these functions as the right ones: one exercise per line."""
     lines = []
     for name, calls in CALLS.items():
         outcomes = [_plain(outcome_of(solutions[name], call)) for call in calls]
         lines.append(f'"{name}": {json.dumps(outcomes)}')
     text = ",\n".join(lines)
-    write(path(), f"{{\n{text}\n}}\n".encode())
+    write(OUTCOMES, f"{{\n{text}\n}}\n".encode())
     _stored.cache_clear()
-
-
-def path() -> Path:
-    """Where the right outcomes ship."""
-    return OUTCOMES
 
 
 @cache
@@ -132,16 +127,18 @@ def _stored(file: Path) -> dict[str, list]:
 
 def _plain(outcome: Outcome) -> list:
     """As lists and numbers, which JSON keeps exactly."""
-    left = [[state.training, state.idle_gradients, state.weights.tolist()] for state in outcome.left]
-    return [torch.as_tensor(outcome.returned).tolist(), left]
+    model_states = []
+    for state in outcome.model_states:
+        model_states.append([state.training, state.idle_gradients, state.weights.tolist()])
+    return [torch.as_tensor(outcome.returned).tolist(), model_states]
 
 
-def _outcome(returned: Any, left: list) -> Outcome:
+def _outcome(returned: Any, model_states: list) -> Outcome:
     """`_plain` undone: floating point comes back in double precision."""
     value = torch.tensor(returned)
     if value.is_floating_point():
         value = torch.tensor(returned, dtype=torch.float64)
-    states = [ModelState(training, idle, torch.tensor(weights)) for training, idle, weights in left]
+    states = [ModelState(training, idle, torch.tensor(weights)) for training, idle, weights in model_states]
     return Outcome(value, states)
 
 

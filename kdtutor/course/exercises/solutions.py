@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor.course.exercises import outcomes
-from kdtutor.course.exercises.calls import CALLS
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
@@ -147,8 +146,26 @@ def ensemble_logits(logits: Tensor) -> Tensor:
     return logits.softmax(-1).mean(0).log()
 
 
-SOLUTIONS: dict[str, Callable] = {name: globals()[name] for name in CALLS}
+SOLUTIONS: dict[str, Callable] = {
+    "one_hot": one_hot,
+    "entropy": entropy,
+    "look_alikes": look_alikes,
+    "soften": soften,
+    "log_soften": log_soften,
+    "temperature_for": temperature_for,
+    "kl": kl,
+    "kl_from_logits": kl_from_logits,
+    "jensen_shannon": jensen_shannon,
+    "distillation_loss": distillation_loss,
+    "soft_gradient": soft_gradient,
+    "distill_step": distill_step,
+    "agreement": agreement,
+    "paired_interval": paired_interval,
+    "prior_correction": prior_correction,
+    "relative_noise": relative_noise,
+    "ensemble_logits": ensemble_logits,
+}
 
 if __name__ == "__main__":
-    outcomes.keep(SOLUTIONS)
-    print(f"{outcomes.path()}: the right answers of {len(SOLUTIONS)} exercises")
+    outcomes.write_outcomes(SOLUTIONS)
+    print(f"{outcomes.OUTCOMES}: the right answers of {len(SOLUTIONS)} exercises")

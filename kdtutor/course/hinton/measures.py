@@ -7,23 +7,30 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor.course.hinton.choices import SPLITS
-from kdtutor.course.records import pack
+from kdtutor.course.records import wrong_indices
 from kdtutor.data import Dataset
 from kdtutor.evaluation import predict
 from kdtutor.metrics import best_bias, errors, nll, with_bias, wrong
+from kdtutor.results import History, Table
 
 BIASES = torch.arange(0, 20, 0.1)
 
 
+def check_finished(result: History | Table) -> None:
+    """KeyboardInterrupt for a training that was interrupted: it isn't recorded."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+
+
 def measure(network: nn.Module, data: Dataset, device: str | None) -> dict[str, Any]:
-    """Errors and nats on both splits, and the places of the test images that are wrong."""
+    """Errors and nats on both splits, and the indices of the test images that are wrong."""
     logits = _logits(network, data, device)
     labels = _labels(data)
     result: dict[str, Any] = {}
     for split in SPLITS:
         result[f"{split}_errors"] = errors(logits[split], labels[split])
         result[f"{split}_nll"] = round(nll(logits[split], labels[split]), 5)
-    result["test_wrong"] = pack(wrong(logits["test"], labels["test"]))
+    result["test_wrong"] = wrong_indices(wrong(logits["test"], labels["test"]))
     return result
 
 

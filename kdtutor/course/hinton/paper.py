@@ -21,7 +21,7 @@ from kdtutor.course.hinton.choices import (
     chosen_rate,
     final_rows,
 )
-from kdtutor.course.records import Records, Row, unpack
+from kdtutor.course.records import Records, Row, wrong_from_indices
 from kdtutor.data import shipped
 from kdtutor.models import mlp
 from kdtutor.statistics import PairedDifference, paired_difference, paired_errors
@@ -46,46 +46,46 @@ def load(kind: str) -> nn.Module:
     return network.eval()
 
 
-def students(records: Records, method: str, chosen_on: str = "validation") -> list[Row]:
+def students(trainings: Records, method: str, chosen_on: str = "validation") -> list[Row]:
     """The rows of the students "alone", "at 20" (distilled at T = 20) or "distilled" (at any T and alpha), one row per
     seed, at the settings that were chosen on the validation or the test images."""
-    settings = best_settings(records, method, f"{chosen_on}_errors")
-    return _with_settings(records.rows("student"), settings)
+    settings = best_settings(trainings, method, f"{chosen_on}_errors")
+    return _with_settings(trainings.rows("student"), settings)
 
 
-def missing(records: Records, transfer: str) -> list[Row]:
+def missing(trainings: Records, transfer: str) -> list[Row]:
     """The rows of the students whose transfer set was "without 3" or "7 and 8", one row per seed, at the T that was
     chosen on validation images; row["corrected"]: with the biases that are best on "validation" or "test" images."""
-    rows = records.rows("missing", transfer=transfer, **chosen_rate(records))
+    rows = trainings.rows("missing", transfer=transfer, **chosen_rate(trainings))
     tuning_rows = [row for row in rows if row["settings"]["seed"] == TUNING_SEED]
     return _with_settings(rows, best_corrected_settings(tuning_rows))
 
 
-def best(records: Records) -> list[Row]:
+def best(trainings: Records) -> list[Row]:
     """The rows of the best students of 784-800-800-10, one row per seed."""
-    return final_rows(records.rows("best"))
+    return final_rows(trainings.rows("best"))
 
 
-def widths(records: Records) -> dict[int, dict[str, Any]]:
+def widths(trainings: Records) -> dict[int, dict[str, Any]]:
     """By width of the two hidden layers: errors "alone" and "distilled" (one number per seed) at the "temperature"
     that is best on the validation images, and their paired "difference"."""
     by_width = {}
-    for width in sorted({row["settings"]["width"] for row in records.rows("width")}):
-        distilled = _distilled_at_width(records, width)
-        best = min(distilled, key=lambda row: fmean(row["validation_errors"]))
-        alone = records.rows("width", width=width, temperature=None)[0]
+    for width in sorted({row["settings"]["width"] for row in trainings.rows("width")}):
+        distilled = _distilled_at_width(trainings, width)
+        best_row = min(distilled, key=lambda row: fmean(row["validation_errors"]))
+        alone = trainings.rows("width", width=width, temperature=None)[0]
         by_width[width] = {
-            "temperature": best["settings"]["temperature"],
-            "difference": paired_difference(alone["test_errors"], best["test_errors"]),
+            "temperature": best_row["settings"]["temperature"],
+            "difference": paired_difference(alone["test_errors"], best_row["test_errors"]),
             "alone": alone["test_errors"],
-            "distilled": best["test_errors"],
+            "distilled": best_row["test_errors"],
         }
     return by_width
 
 
 def wrong(rows: list[Row]) -> Tensor:
     """Which test images each row's network gets wrong: (seeds, 10000) bool."""
-    return torch.stack([unpack(row["test_wrong"]) for row in rows])
+    return torch.stack([wrong_from_indices(row["test_wrong"]) for row in rows])
 
 
 def compare(a: list[Row], b: list[Row], names: tuple[str, str]) -> PairedDifference:
@@ -93,28 +93,28 @@ def compare(a: list[Row], b: list[Row], names: tuple[str, str]) -> PairedDiffere
     return paired_errors(wrong(a), wrong(b), names)
 
 
-def markdown(records: Records) -> str:
-    """The table of the README: the paper's errors, ours and those of public reproductions."""
-    teacher_cell = _errors(records.rows("teacher"))
+def markdown(trainings: Records) -> str:
+    """The table of the site's page on Hinton et al.: the paper's errors, ours and those of public reproductions."""
+    teacher_cell = _errors(trainings.rows("teacher"))
     lines = [
         "| errors of 10,000 | paper | here, chosen on validation | here, chosen on test | public reproductions |",
         "|---|---|---|---|---|",
         _line("teacher 784-1200-1200-10, dropout, jitter", "67", teacher_cell, teacher_cell, "64 to 108"),
-        *_lines_on_students(records),
-        *_lines_on_missing_classes(records, "without 3"),
-        *_lines_on_missing_classes(records, "7 and 8"),
-        *_lines_on_widths(records),
-        _line("best student 784-800-800-10 that we could distil", "", _errors(best(records))),
+        *_lines_on_students(trainings),
+        *_lines_on_missing_classes(trainings, "without 3"),
+        *_lines_on_missing_classes(trainings, "7 and 8"),
+        *_lines_on_widths(trainings),
+        _line("best student 784-800-800-10 that we could distil", "", _errors(best(trainings))),
     ]
     return "\n".join(lines)
 
 
-def _lines_on_students(records: Records) -> list[str]:
-    alone = [_errors(students(records, "alone", split)) for split in SPLITS]
-    at_20 = [_errors(students(records, "at 20", split)) for split in SPLITS]
+def _lines_on_students(trainings: Records) -> list[str]:
+    alone = [_errors(students(trainings, "alone", split)) for split in SPLITS]
+    at_20 = [_errors(students(trainings, "at 20", split)) for split in SPLITS]
     distilled = []
     for split in SPLITS:
-        rows = students(records, "distilled", split)
+        rows = students(trainings, "distilled", split)
         distilled.append(_errors(rows) + _temperature(rows))
     return [
         _line("student 784-800-800-10 alone", "146", *alone, "171, 181"),
@@ -123,8 +123,8 @@ def _lines_on_students(records: Records) -> list[str]:
     ]
 
 
-def _lines_on_missing_classes(records: Records, transfer: str) -> list[str]:
-    rows = missing(records, transfer)
+def _lines_on_missing_classes(trainings: Records, transfer: str) -> list[str]:
+    rows = missing(trainings, transfer)
     corrected_on_validation = [row["corrected"]["validation"] for row in rows]
     corrected_on_test = [row["corrected"]["test"] for row in rows]
     temperature = _temperature(rows)
@@ -145,11 +145,11 @@ def _lines_on_missing_classes(records: Records, transfer: str) -> list[str]:
     ]
 
 
-def _lines_on_widths(records: Records) -> list[str]:
+def _lines_on_widths(trainings: Records) -> list[str]:
     published = {30: "T = 2.5 to 4 clearly the best", 300: "all T above 8 about the same"}
     lines = []
     for width, statement in published.items():
-        rows = _distilled_at_width(records, width)
+        rows = _distilled_at_width(trainings, width)
         if rows:
             cells = [f"T = {row['settings']['temperature']:g}: {fmean(row['test_errors']):.0f}" for row in rows]
             lines.append(_line(f"distilled students with two layers of {width}", statement, ", ".join(cells)))
@@ -184,6 +184,6 @@ def _with_settings(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
     return matching
 
 
-def _distilled_at_width(records: Records, width: int) -> list[Row]:
+def _distilled_at_width(trainings: Records, width: int) -> list[Row]:
     """One row per temperature."""
-    return [row for row in records.rows("width", width=width) if row["settings"]["temperature"] is not None]
+    return [row for row in trainings.rows("width", width=width) if row["settings"]["temperature"] is not None]

@@ -14,15 +14,13 @@ from torch import Tensor, nn
 
 from kdtutor import checkpoints
 from kdtutor.course.hinton import choices
-from kdtutor.course.hinton.choices import METHODS, METRICS, TUNING_SEED, lowest
-from kdtutor.course.hinton.measures import measure, measure_with_biases
-from kdtutor.course.hinton.scales import FULL, QUICK
+from kdtutor.course.hinton.choices import FULL, METHODS, METRICS, QUICK, TUNING_SEED, lowest
+from kdtutor.course.hinton.measures import check_finished, measure, measure_with_biases
 from kdtutor.course.records import Records, Row
 from kdtutor.course.teachers import load_teacher, wide_teacher
 from kdtutor.data import Dataset, jitter
 from kdtutor.evaluation import predict
 from kdtutor.models import Ensemble, mlp
-from kdtutor.results import History, Table
 from kdtutor.sweeps import sweep
 from kdtutor.training import distill, train
 from kdtutor.views import Views
@@ -66,11 +64,16 @@ class Section:
         self._copy_weights("best", "student.safetensors")
 
     def _run_all_digits(self) -> None:
-        """Students 2x800 alone, at T = 20, and at whatever serves best."""
+        """Students 2x800 alone, at T = 20, and at whatever serves best.
+
+        The order matters: `best_settings` chooses among all students of the tuning seed that are recorded by then. So T
+        comes first, then alpha and the learning rate at this T, then the number of epochs, and the other seeds last.
+        """
         short, long = self.scale["epochs"]
         first = {"seed": TUNING_SEED, "epochs": short}
         by_temperature = [self._row("student", **first, temperature=t) for t in self.scale["temperatures"]]
-        for metric in METRICS:
+
+        for metric in METRICS:  # alpha and the learning rate
             best = lowest(by_temperature, metric)
             for alpha in self.scale["alphas"]:
                 self._row("student", **best, alpha=alpha)
@@ -78,11 +81,12 @@ class Section:
                 for rate in self.scale["rates"]:
                     self._row("student", **settings, **rate)
 
-        for metric in METRICS:
+        for metric in METRICS:  # does the best of each method gain by more epochs?
             for method in METHODS:
                 best = choices.best_settings(self.records, method, metric, epochs=short)
                 self._row("student", **{**best, "epochs": long})
-        for metric in METRICS:
+
+        for metric in METRICS:  # the results: what was chosen, with seeds of their own
             for method in METHODS:
                 best = choices.best_settings(self.records, method, metric)
                 for seed in self.scale["seeds"]:
@@ -118,13 +122,13 @@ class Section:
             return row
 
         trainings = {
-            "teacher": self.teacher,
-            "student": self.student,
-            "missing": self.missing,
-            "width": self.width,
-            "best": self.best,
+            "teacher": self.train_teacher,
+            "student": self.train_student,
+            "missing": self.train_missing,
+            "width": self.train_width,
+            "best": self.train_best,
         }
-        row = self.records(kind, trainings[kind], **settings)
+        row = self.records.add(kind, trainings[kind], **settings)
         shown = [f"{name} {value}" for name, value in settings.items() if name not in self.common]
         print(f"{kind}: {', '.join(shown)}: {row['test_errors']} test errors, {row['seconds']:.0f} s", flush=True)
         return row
@@ -132,18 +136,22 @@ class Section:
     def _copy_weights(self, kind: str, name: str) -> None:
         """Those of the seed with the fewest validation errors."""
         settings = lowest(choices.final_rows(self.records.rows(kind, **self.common)), "validation_errors")
-        copyfile(self._path(kind, settings["seed"]), self.folder / name)
+        source = self._path(kind, settings["seed"])
+        target = self.folder / name
+        if target.exists() and not source.exists():  # the folder that ships has only the best weights
+            return
+        copyfile(source, target)
 
     # The trainings
 
-    def teacher(self, **settings) -> dict[str, Any]:
+    def train_teacher(self, **settings) -> dict[str, Any]:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
         network = wide_teacher(settings["seed"])
         options = self._options(**settings)
-        _check_finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **options))
+        check_finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **options))
         return self._stored("teacher", network, settings)
 
-    def student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
+    def train_student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
         """A student 2x800 on images that aren't shifted: on the labels alone, or distilled at T."""
         network = mlp(784, 800, 800, 10, seed=settings["seed"])
         options = self._options(**settings)
@@ -153,10 +161,10 @@ class Section:
             history = distill(
                 network, self.teacher_logits, self.data.train, temperature=temperature, alpha=alpha, **options
             )
-        _check_finished(history)
+        check_finished(history)
         return measure(network, self.data, self.device)
 
-    def missing(self, transfer: str, temperature: float, **settings) -> dict[str, Any]:
+    def train_missing(self, transfer: str, temperature: float, **settings) -> dict[str, Any]:
         """A student 2x800 that sees no 3, or only 7s and 8s; then the biases of these classes are moved."""
         labels = self.data.train.labels
         if transfer == "without 3":
@@ -173,10 +181,12 @@ class Section:
         history = distill(
             network, self.teacher_logits[kept], self.data.train[kept], temperature=temperature, alpha=1.0, **options
         )
-        _check_finished(history)
+        check_finished(history)
         return measure_with_biases(network, self.data, classes, sign, self.device)
 
-    def width(self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False) -> dict:
+    def train_width(
+        self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False
+    ) -> dict:
         """Students with two hidden layers of this width, one per seed, at T (None: alone), trained in float32."""
         table = sweep(
             lambda seed: mlp(784, width, width, 10, seed=seed),
@@ -191,17 +201,17 @@ class Section:
             device=self.device,
             progress=False,
         )
-        _check_finished(table)
+        check_finished(table)
         return {metric: table.values(metric) for metric in METRICS}
 
-    def best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
+    def train_best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
         """A student 2x800 that matches the mean of several teachers, on the jittered views that they see."""
         network, views = mlp(784, 800, 800, 10, seed=settings["seed"]), self._views(teachers)
         options = self._options(**settings)
         history = distill(
             network, views, self.data.train, temperature=temperature, alpha=1.0, optimizer=ADAMW, **options
         )
-        _check_finished(history)
+        check_finished(history)
         return self._stored("best", network, settings)
 
     def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:
@@ -248,9 +258,3 @@ class Section:
 
     def _path(self, kind: str, seed: int) -> Path:
         return self.folder / f"{kind}-{seed}.safetensors"
-
-
-def _check_finished(result: History | Table) -> None:
-    """A training that was interrupted isn't recorded."""
-    if result.interrupted:
-        raise KeyboardInterrupt

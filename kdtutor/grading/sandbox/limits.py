@@ -15,9 +15,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-MEMORY = 6 << 30  # bytes of data
-FILE = 256 << 20  # bytes of a file that is written
-COMPUTING = 4 * 3600  # seconds of processor time, in all
+MAX_MEMORY_BYTES = 6 << 30  # of data: 6 GiB
+MAX_FILE_BYTES = 256 << 20  # of a file that is written: 256 MiB
+MAX_CPU_SECONDS = 4 * 3600  # of processor time, in all
 
 READABLE = (  # what Python and its libraries need of the system
     "/usr",
@@ -142,9 +142,9 @@ def _limit_resources() -> None:
     import resource
 
     limits = {
-        "RLIMIT_DATA": MEMORY,  # not RLIMIT_AS: torch reserves far more than it uses
-        "RLIMIT_FSIZE": FILE,
-        "RLIMIT_CPU": COMPUTING,
+        "RLIMIT_DATA": MAX_MEMORY_BYTES,  # not RLIMIT_AS: torch reserves far more than it uses
+        "RLIMIT_FSIZE": MAX_FILE_BYTES,
+        "RLIMIT_CPU": MAX_CPU_SECONDS,
         "RLIMIT_CORE": 0,
     }
     for limit, value in limits.items():

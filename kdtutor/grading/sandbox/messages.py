@@ -1,6 +1,6 @@
 """The format of the messages between the grader and the worker: JSON, and beside it the bytes of tensors.
 
-To read a message runs no code, whoever wrote it. What its JSON means is the business of `values`.
+To read a message runs no code, whoever wrote it. What its JSON means is handled in `values`.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""The worker's process as the grader sees it: started, asked, and ended. Whatever comes from there, or doesn't, is told
-in one sentence; what it may do is `limits`' business, what it does is `worker`'s."""
+"""The worker's process as the grader sees it: started, asked, and ended. Where it fails, falls silent or dies, the
+grader gets one sentence. `limits` says what the process may do, `worker` what it does."""
 
 import contextlib
 import json
@@ -20,11 +20,11 @@ from kdtutor import _paths, data
 from kdtutor.grading.sandbox import limits
 from kdtutor.grading.sandbox.messages import HEADER, pack, unpack_tensors
 
-PATIENCE = 180.0  # seconds to start and to import torch
-LARGEST = 1 << 28  # bytes of an answer
-CHUNK = 1 << 20  # bytes that are read at once
+START_SECONDS = 180.0  # to start and to import torch
+MAX_ANSWER_BYTES = 1 << 28  # 256 MiB
+CHUNK_BYTES = 1 << 20  # that are read at once: 1 MiB
 INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")  # of the grader's environment
-START = """
+START_CODE = """
 import runpy
 runpy.run_path({limits!r})["restrict"]({folder!r}, {readable!r})
 from kdtutor.grading.sandbox.worker import serve
@@ -47,7 +47,7 @@ class Process:
         self._ready = False
         self.folder = tempfile.mkdtemp(prefix="kdtutor-")
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
-        start = START.format(limits=limits.__file__, folder=self.folder, readable=_readable())
+        start = START_CODE.format(limits=limits.__file__, folder=self.folder, readable=_readable())
         self._child = subprocess.Popen(
             [sys.executable, "-c", start],
             stdin=subprocess.PIPE,
@@ -83,7 +83,9 @@ class Process:
             self.end(self._why_gone())
         except Exception:
             self.end("the answer of your code can't be read")
-        except BaseException:  # an interrupt: the answer would come when another is waited for
+        except (
+            BaseException
+        ):  # an interrupt: its answer is still to come, and would be taken for that to the next request
             self.end("your code was stopped: its run was interrupted")
             raise
         finally:
@@ -100,7 +102,7 @@ class Process:
 
     def _wait_for_start(self) -> None:
         if not self._ready:
-            self._receive(time.monotonic() + PATIENCE)
+            self._receive(time.monotonic() + START_SECONDS)
             self._ready = True
 
     def _why_gone(self) -> str:
@@ -120,8 +122,8 @@ class Process:
 
     def _receive(self, deadline: float) -> tuple[dict, bytes]:
         text_length, data_length = HEADER.unpack(self._read(HEADER.size, deadline))
-        if text_length + data_length > LARGEST:
-            raise ValueError(f"an answer may hold {LARGEST} bytes")
+        if text_length + data_length > MAX_ANSWER_BYTES:
+            raise ValueError(f"an answer may hold {MAX_ANSWER_BYTES} bytes")
         text = self._read(text_length, deadline)
         parts = self._read(data_length, deadline)
         return dict(json.loads(text)), parts
@@ -130,7 +132,7 @@ class Process:
         received = bytearray()
         while len(received) < size:
             _wait(self._answers, select.POLLIN, deadline)
-            part = os.read(self._answers, min(size - len(received), CHUNK))
+            part = os.read(self._answers, min(size - len(received), CHUNK_BYTES))
             if not part:
                 raise EOFError
             received += part

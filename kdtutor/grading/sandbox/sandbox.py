@@ -9,16 +9,19 @@ import contextlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
 from kdtutor.grading.sandbox.process import Process
-from kdtutor.grading.sandbox.proxy import Proxy
+from kdtutor.grading.sandbox.proxy import Connection, Proxy, Read
 from kdtutor.grading.sandbox.values import decode
 
-SECONDS = 60.0  # for a cell, unless told
-STARTS = 4  # workers that a sandbox may have one after another, where they have to be stopped
-LONGEST = 25_000  # characters of what a cell prints or says
+CELL_SECONDS = 60.0  # for a cell, unless told
+# Workers that a sandbox may have, one after another. Each new one runs all earlier cells again: without a limit, cells
+# that have to be stopped would let one submission hold up a whole class.
+MAX_PROCESSES = 4
+MAX_TEXT_CHARACTERS = 25_000  # of what a cell prints, and of an error
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Sandbox:
     begins: then a new process runs the earlier cells again (four processes at most).
     """
 
-    def __init__(self, namespace: dict | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, namespace: dict | None = None, seconds: float = CELL_SECONDS) -> None:
         self.namespace = {} if namespace is None else namespace
         self.seconds = seconds
         self._limit = seconds  # of the cell that runs, or ran last
@@ -59,23 +62,23 @@ class Sandbox:
     def close(self) -> None:
         """End the process; its folder goes with it."""
         self._process.end("it was closed")
-        self._starts = STARTS
+        self._starts = MAX_PROCESSES
 
-    def cell(self, seconds: float | None = None) -> None:
+    def begin_cell(self, seconds: float | None = None) -> None:
         """A new cell begins: it has the whole of its time, and a process that runs."""
-        if self._process.ended and self._starts < STARTS:
+        if self._process.ended and self._starts < MAX_PROCESSES:
             self._restart()
         self._begin(self.seconds if seconds is None else seconds)
 
     def run(self, source: str, names: Iterable[str] = (), seconds: float | None = None) -> None:
         """Run a cell; prints what it prints, and puts those of `names` that it defines into the namespace: functions
         as proxies, plain values as copies. Raises RuntimeError, one sentence, if the cell raises or is stopped."""
-        self.cell(seconds)
+        self.begin_cell(seconds)
         cell = _Cell(source, tuple(names), self._limit)
         answer = self._execute(cell, show=True)
         self._earlier.append(cell)
         if answer.get("error"):
-            raise RuntimeError(str(answer["error"])[:LONGEST])
+            raise RuntimeError(str(answer["error"])[:MAX_TEXT_CHARACTERS])
 
     def setup(self, source: str, seconds: float | None = None) -> None:
         """Run a cell of the instructor's for what it defines there; where it is run here, it shows its own errors."""
@@ -96,11 +99,11 @@ class Sandbox:
                 self._execute(cell)
 
     def _execute(self, cell: _Cell, show: bool = False) -> dict:
-        """Have the worker run the cell, and publish what it has defined; returns the answer."""
+        """Have the worker run the cell, and bind here what it has defined; returns the answer."""
         answer, parts = self._ask({"request": "run", "source": cell.source, "names": cell.names})
         if show:
-            print(str(answer.get("printed", ""))[:LONGEST], end="")
-        self._publish(cell.names, answer, parts)
+            print(str(answer.get("printed", ""))[:MAX_TEXT_CHARACTERS], end="")
+        self._bind(cell.names, answer, parts)
         return answer
 
     def _ask(self, head: dict, payload: bytes = b"") -> tuple[dict, list[Tensor]]:
@@ -109,7 +112,7 @@ class Sandbox:
         finally:
             self._left = max(0.0, self._left - self._process.spent)
         if answer.get("error") and "values" not in answer:
-            raise RuntimeError(str(answer["error"])[:LONGEST])
+            raise RuntimeError(str(answer["error"])[:MAX_TEXT_CHARACTERS])
         return answer, parts
 
     @contextlib.contextmanager
@@ -121,20 +124,22 @@ class Sandbox:
             self._process.end("the answer of your code can't be read")
             raise RuntimeError(self._process.ended) from None
 
-    def _publish(self, names: tuple[str, ...], answer: dict, parts: list[Tensor]) -> None:
-        """Put what a cell has defined into the namespace; say of these names which can't be handed over."""
+    def _ask_and_read(self, head: dict, payload: bytes, read: Read) -> object:
+        """What `read` makes of the answer to a request: proxies ask by this."""
+        answer, parts = self._ask(head, payload)
+        with self._reading():
+            return read(answer, parts)
+
+    def _bind(self, names: tuple[str, ...], answer: dict, parts: list[Tensor]) -> None:
+        """Put what a cell has defined into the namespace; say of these names which can't be."""
+        process = self._process  # a proxy's original is in this one, whatever comes after it
+        connection = Connection(self._ask_and_read, lambda: process.ended)
         with self._reading():
             values = {}
             for name in names:  # whatever the answer says, no other names
                 if name in answer["values"]:
-                    values[name] = self._decode(answer["values"][name], parts)
+                    values[name] = decode(answer["values"][name], parts, partial(Proxy, connection))
             self.namespace.update(values)
             for name in names:
                 if name in answer["lost"]:
-                    print(f"{name}: {answer['lost'][name]}"[:LONGEST])
-
-    def _decode(self, tree: object, parts: list[Tensor]) -> object:
-        def proxy(number: int, name: str, doc: str, signature: list | None) -> Proxy:
-            return Proxy(self, number, name, doc, signature)
-
-        return decode(tree, parts, proxy)
+                    print(f"{name}: {answer['lost'][name]}"[:MAX_TEXT_CHARACTERS])

@@ -1,11 +1,13 @@
-"""What a cell finds in the worker instead of IPython, where its prints go, and how its errors are told."""
+"""What a cell finds in the worker instead of IPython, where its prints go, and how its errors are described."""
 
 import io
 import types
 
+from kdtutor._text import one_line
+
 CELL = "<your code>"  # the file name of a cell, in tracebacks
-MAX_PRINTED = 20_000  # characters that a cell may print
-MAX_MESSAGE = 500  # characters of an exception's message
+MAX_PRINTED_CHARACTERS = 20_000  # by a cell
+MAX_MESSAGE_CHARACTERS = 500  # of an exception's message
 WATCHING_MAGICS = ("time", "capture")  # their cells do the same without them
 
 
@@ -50,7 +52,7 @@ class CappedOutput(io.TextIOBase):
         self.dropped = 0
 
     def write(self, text: str) -> int:
-        kept = text[: MAX_PRINTED - len(self.text)]
+        kept = text[: MAX_PRINTED_CHARACTERS - len(self.text)]
         self.text += kept
         self.dropped += len(text) - len(kept)
         return len(text)
@@ -66,7 +68,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "your code calls exit()"
     name = type(error).__name__
-    message = one_line(error)
+    message = message_of(error)
     if name == "EOFError" and message == "EOF when reading a line":
         return "your code waits for input(), which nobody answers in grading"
 
@@ -79,10 +81,10 @@ def describe(error: BaseException) -> str:
     return sentence
 
 
-def one_line(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """An exception's message in one line, cut; whatever the exception is, it doesn't raise."""
     try:
-        return " ".join(str(error).split())[:MAX_MESSAGE]
+        return one_line(error)[:MAX_MESSAGE_CHARACTERS]
     except BaseException:
         return "an exception without words"
 

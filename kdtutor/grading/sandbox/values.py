@@ -21,10 +21,10 @@ Tree = Any  # None, bool, int, float, str, or a list [kind, …]
 PLAIN = (bool, int, float, str)
 SEQUENCES = {list: "list", tuple: "tuple", set: "set", torch.Size: "tuple"}
 SEQUENCE_TYPES = {"list": list, "tuple": tuple, "set": set}
-RECORDS = {"Dataset": Dataset, "History": History, "Split": Split}
+RECORD_CLASSES = {"Dataset": Dataset, "History": History, "Split": Split}
 OWN_ATTRIBUTES = {*vars(nn.Module())} - {"training"}  # every module has them: they are never sent as settings
-LONGEST_DOC = 2000  # characters of a function's docstring
-LONGEST_DEFAULT = 99  # characters of a default value that is shown by its repr
+MAX_DOC_CHARACTERS = 2000  # of a function's docstring
+MAX_DEFAULT_CHARACTERS = 99  # of a default value that is shown by its repr
 
 
 def encode(value: Any, tensors: Tensors, number_of: Callable[[object], int]) -> Tree:
@@ -46,10 +46,10 @@ def encode(value: Any, tensors: Tensors, number_of: Callable[[object], int]) -> 
         return ["dict", items]
     if kind in (torch.dtype, torch.device):
         return [kind.__name__, str(value).removeprefix("torch.")]  # "float32"; "cpu"
-    if RECORDS.get(kind.__name__) is kind:
+    if RECORD_CLASSES.get(kind.__name__) is kind:
         return ["record", kind.__name__, _encode_named(vars(value), tensors, number_of)]
     if inspect.isroutine(value) or inspect.isclass(value):
-        doc = str(value.__doc__ or "")[:LONGEST_DOC]
+        doc = str(value.__doc__ or "")[:MAX_DOC_CHARACTERS]
         return ["function", number_of(value), str(value.__name__), doc, _signature(value)]
     return _encode_numbers(value, tensors, number_of)
 
@@ -83,13 +83,15 @@ def _encode_module(module: nn.Module, tensors: Tensors, number_of: Callable[[obj
     """["module", class, settings, parameters, buffers, modules]."""
     name = type(module).__name__
     if _module_class(name) is not type(module):
-        raise TypeError(f"a network of class {name} can't be handed over, only those that are made of torch.nn's own")
+        raise TypeError(
+            f"a network of class {name} can't be handed to the tests, only those that are made of torch.nn's own"
+        )
 
     settings = {key: value for key, value in vars(module).items() if key not in OWN_ATTRIBUTES}
     before = len(tensors)
     encoded_settings = _encode_named(settings, tensors, number_of)
     if len(tensors) > before:
-        raise TypeError(f"a network with {name} can't be handed over")
+        raise TypeError(f"a network with {name} can't be handed to the tests")
 
     return [
         "module",
@@ -122,7 +124,7 @@ def _signature(function: Callable) -> Tree:
         default = parameter.default
         has_default = default is not parameter.empty
         if default is not None and type(default) not in PLAIN:
-            default = repr(default)[:LONGEST_DEFAULT]
+            default = repr(default)[:MAX_DEFAULT_CHARACTERS]
         described.append([parameter.name, int(parameter.kind), has_default, default])
     return described
 
@@ -154,7 +156,7 @@ def decode(tree: Tree, tensors: list[Tensor], make_function: Callable[..., Calla
         case "device":
             return torch.device(rest[0])
         case "record":
-            return RECORDS[rest[0]](**_decode_named(rest[1], tensors, make_function))
+            return RECORD_CLASSES[rest[0]](**_decode_named(rest[1], tensors, make_function))
         case "module":
             return _decode_module(*rest, tensors, make_function)
         case "function":
@@ -189,4 +191,4 @@ def _decode_module(
 
 
 def _no_function(*_: object) -> None:
-    """A function among a network's settings, such as an initialiser, isn't handed over."""
+    """A function among a network's settings, such as an initialiser, is left out."""

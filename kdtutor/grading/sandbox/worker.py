@@ -17,7 +17,7 @@ import torch
 from kdtutor.grading.sandbox import audit
 from kdtutor.grading.sandbox.arguments import RECEIVED, Received, indices_kept, modules_in, number_of
 from kdtutor.grading.sandbox.messages import HEADER, Tensors, pack, tensor_to_bytes
-from kdtutor.grading.sandbox.shell import CappedOutput, Shell, compiled, describe, one_line
+from kdtutor.grading.sandbox.shell import CappedOutput, Shell, compiled, describe, message_of
 from kdtutor.grading.sandbox.values import Tree, encode
 
 CELLS = types.ModuleType("__main__")  # where the cells run
@@ -87,7 +87,7 @@ def _run(source: str, names: list[str]) -> tuple[dict, bytes]:
             values[name] = encode(vars(CELLS)[name], tensors, number_of)
         except Exception as problem:
             del tensors[before:]
-            lost[name] = one_line(problem)
+            lost[name] = message_of(problem)
     descriptions, data = tensors.pack()
     return {"error": error, "values": values, "lost": lost, "tensors": descriptions}, data
 
@@ -144,7 +144,12 @@ def _call(data: bytes) -> tuple[dict, bytes]:
 
 
 def _gradient(data: bytes) -> tuple[dict, bytes]:
-    """The vector-Jacobian product: the call once more, and back from its outputs to the tensors that require grad.
+    """The vector-Jacobian product: make the call once more, and go back from its outputs to the tensors that require
+    grad.
+
+    The worker keeps no graph of a call, as it can't know whether a gradient will be wanted; so the call is repeated. It
+    does the same again, since its request holds all that it depends on: the arguments with their numbers of then, and
+    the state of torch's random generator. (A function that counts its own calls would differ.)
 
     `data` is the pickle of the call's own pickle and the gradients at its outputs, None where an output isn't used.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kdtutor.course.answers.misfits import dtype_misfit
+from kdtutor.course.answers.comparability import dtype_problem
 from kdtutor.course.answers.relations import relation
 from kdtutor.course.answers.values import same, show
 
@@ -32,7 +32,7 @@ def difference(
     if given is ...:
         return UNFILLED
     if same(given, wanted):
-        return dtype_misfit(given, wanted)
+        return dtype_problem(given, wanted)
     for sentence, value in mistakes.items():
         if _leads_to(given, value):
             return sentence

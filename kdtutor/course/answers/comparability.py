@@ -10,8 +10,9 @@ from kdtutor._check import describe_type, shape
 from kdtutor.course.answers.values import close, numbers_of, pairs_of, parts_of, show
 
 
-def misfit(given: Any, wanted: Any) -> str | None:
-    """A sentence on the kind, the shape, or NaN and infinity in a value; None if its numbers can be compared."""
+def why_incomparable(given: Any, wanted: Any) -> str | None:
+    """A sentence on the kind, the shape, or NaN and infinity in a value; None if its numbers can be compared with the
+    right ones."""
     for given_part, wanted_part in pairs_of(given, wanted):
         for complaint in (_wrong_kind, _wrong_shape, _not_finite):  # each relies on those before it
             sentence = complaint(given_part, wanted_part)
@@ -20,7 +21,7 @@ def misfit(given: Any, wanted: Any) -> str | None:
     return None
 
 
-def dtype_misfit(given: Any, wanted: Any) -> str | None:
+def dtype_problem(given: Any, wanted: Any) -> str | None:
     """Where the values are right and the dtype will hurt: truth values, and tensors of indices."""
     for given_part, wanted_part in pairs_of(given, wanted):
         sentence = _wrong_dtype(given_part, wanted_part)
