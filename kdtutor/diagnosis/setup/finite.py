@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kdtutor._text import one_line
 from kdtutor.diagnosis.setup.given import Findings, Setup
 from kdtutor.diagnosis.setup.models import unusable
 from kdtutor.losses import distillation_loss
@@ -73,7 +74,7 @@ def check_loss(setup: Setup, findings: Findings, loss: Loss | None) -> bool:
         try:
             finite, _ = _call_loss(loss, *logits, labels)
         except RuntimeError as error:
-            findings.skip(f"the loss {where}", " ".join(str(error).split()))
+            findings.skip(f"the loss {where}", one_line(error))
             continue
         if not finite and _call_loss(distillation_loss, *logits, labels)[0]:
             findings.add(

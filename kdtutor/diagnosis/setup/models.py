@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kdtutor._check import describe_type, shape
 from kdtutor._device import dtype_of, on_device, seeded, threads, threads_for
+from kdtutor._text import one_line
 from kdtutor.data import as_input
 
 BATCH_SIZE = 256
@@ -28,7 +29,7 @@ def call_model(name: str, model: nn.Module, inputs: Tensor) -> Tensor:
     try:
         logits = model(as_input(inputs, dtype_of(model)).to(device_of(model)))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ValueError(f"{name} must accept a batch of its inputs, got {reason} for {shape(inputs)}") from error
 
     if not isinstance(logits, Tensor) or not logits.is_floating_point():
