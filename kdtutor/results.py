@@ -114,8 +114,16 @@ class Table:
 
     def wrong(self, split: str = "test", **settings: float) -> Tensor:
         """Which examples of "validation" or "test" each student gets wrong: (seeds, N) bool, as
-        `statistics.paired_errors` takes it. Raises ValueError as `values`."""
-        return torch.stack([metrics.wrong(logits, self.labels[split]) for logits in self.logits(split, **settings)])
+        `statistics.paired_errors` takes it. Raises ValueError as `values`, and where a student diverged."""
+        logits = self.logits(split, **settings)
+        diverged = [
+            self.rows[place]["seed"] for place in self._places("seed", settings) if self.rows[place]["diverged"]
+        ]
+        if diverged:
+            raise ValueError(
+                f"settings must be those of students that didn't diverge, got {settings}: seeds {diverged}"
+            )
+        return torch.stack([metrics.wrong(of_one_student, self.labels[split]) for of_one_student in logits])
 
     def compare(self, metric: str, a: Mapping[str, float], b: Mapping[str, float]) -> PairedDifference:
         """`statistics.paired_difference` of b - a over seeds: compare("test_errors", {"alpha": 0}, {"alpha": 0.9})."""

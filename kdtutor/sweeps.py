@@ -84,12 +84,13 @@ def sweep(
 
     fitting = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer}
     finished: dict[int, tuple[nn.Module, Logits]] = {}
+    known_modules: set[nn.Module] = set()
     interrupted = False
     with tqdm(total=len(rows) * epochs, unit="epoch", disable=not progress) as bar:
         try:
             for places in chunks(rows, at_once):
                 chunk = [rows[place] for place in places]
-                students = [student_factory(row["seed"]) for row in chunk]
+                students = [_new_student(student_factory, row["seed"], known_modules) for row in chunk]
                 train = _together if trained_together(students) else _one_by_one
                 results = train(students, chunk, data, teacher_logits["train"], device, bar, fitting)
                 for place, student, (logits, diverged) in zip(places, students, results, strict=True):
@@ -113,16 +114,26 @@ def _example(student_factory: Callable[[int], nn.Module], seed: int) -> nn.Modul
     if isinstance(student_factory, nn.Module) or not callable(student_factory):
         kind = type(student_factory).__name__
         raise TypeError(f"student_factory must be a function that makes a network from a seed, got {kind}")
-    student = student_factory(seed)
-    twin = student_factory(seed)
-    if not isinstance(student, nn.Module):
-        raise TypeError(f"student_factory must return an nn.Module, got {type(student).__name__}")
-    if {*student.modules()} & {*twin.modules()}:
-        raise ValueError("student_factory must build a new network each time, got one module twice")
+    known_modules: set[nn.Module] = set()
+    student = _new_student(student_factory, seed, known_modules)
+    twin = _new_student(student_factory, seed, known_modules)
 
     twin_state = twin.state_dict()
     if not all(torch.equal(value, twin_state[name]) for name, value in student.state_dict().items()):
         raise ValueError(f"student_factory must draw the weights from the seed, got two networks for seed {seed}")
+    return student
+
+
+def _new_student(student_factory: Callable[[int], nn.Module], seed: int, known_modules: set[nn.Module]) -> nn.Module:
+    """The factory's network for this seed, whose modules are added to those that are known. Raises where it isn't a
+    network, or not a new one."""
+    student = student_factory(seed)
+    if not isinstance(student, nn.Module):
+        raise TypeError(f"student_factory must return an nn.Module, got {type(student).__name__}")
+    modules = {*student.modules()}
+    if modules & known_modules:
+        raise ValueError("student_factory must build a new network each time, got one module twice")
+    known_modules.update(modules)
     return student
 
 
@@ -195,7 +206,7 @@ def _together(
 
     trained = []
     for k in range(len(rows)):
-        logits = {"validation": validation[k], "test": test[k]}
+        logits = {"validation": validation[k].clone(), "test": test[k].clone()}  # not views of all students' logits
         trained.append((logits, not finite[k]))
     return trained
 

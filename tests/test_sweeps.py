@@ -483,3 +483,47 @@ def test_a_table_gives_students_logits_and_mistakes_by_settings_in_the_order_of_
             table.students(alpha=0.7)
         with pytest.raises(ValueError, match="split must be one of validation, test, got 'train'"):
             table.wrong("train", alpha=0)
+
+
+def test_a_factory_that_repeats_a_network_later_on_is_refused(blob_data):
+    again = mlp(2, 4, 3, seed=9)
+    with pytest.raises(ValueError, match="must build a new network each time, got one module twice"):
+        sweep(
+            lambda seed: mlp(2, 4, 3, seed=0) if seed == 0 else again,
+            blob_data,
+            None,
+            alpha=0,
+            seeds=range(4),
+            epochs=1,
+            progress=False,
+        )
+
+
+def test_a_factory_that_stops_making_networks_is_refused(blob_data):
+    with pytest.raises(TypeError, match=r"must return an nn\.Module, got NoneType"):
+        sweep(
+            lambda seed: mlp(2, 4, 3, seed=0) if seed == 0 else None,
+            blob_data,
+            None,
+            alpha=0,
+            seeds=range(2),
+            epochs=1,
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_of_students_that_diverged_no_mistakes_are_told(blob_data, at_once):
+    options = {"alpha": 0, "seeds": [0, 1], "epochs": 3, "progress": False, "at_once": at_once}
+    table = sweep(lambda seed: mlp(2, 4, 3, seed=seed), blob_data, None, lr=1e30, optimizer=torch.optim.SGD, **options)
+    assert all(row["diverged"] for row in table.rows)
+    with pytest.raises(ValueError, match=r"students that didn't diverge, got \{'alpha': 0\}: seeds \[0, 1\]"):
+        table.wrong("test", alpha=0)
+
+
+def test_a_students_logits_are_its_own(blob_data):
+    table = sweep(
+        lambda seed: mlp(2, 4, 3, seed=seed), blob_data, None, alpha=0, seeds=range(3), epochs=1, progress=False
+    )
+    stored = table.held_out_logits[0]["test"]
+    assert stored.untyped_storage().nbytes() == stored.numel() * stored.element_size()
