@@ -26,14 +26,17 @@ def soft_terms(loss: Loss, observation: Observation) -> Iterator[Term]:
 
 def hard_terms(loss: Loss, observation: Observation, soft: Term | None) -> Iterator[Term]:
     """Terms that explain what other labels change. If temperatures are fixed, the soft term's are tried first."""
-    temperatures = [1.0]
+    likely = [1.0]
     if loss.takes("temperature"):
-        temperatures += POWERS
-    else:
-        if soft:
-            temperatures += sorted({*soft.temperatures} - {1.0})
-        temperatures += GRID
-    pairs = tuple(zip(temperatures, temperatures, strict=True))
+        likely += POWERS
+    elif soft:
+        likely += sorted({*soft.temperatures} - {1.0})
+    pairs = tuple(zip(likely, likely, strict=True))
+    terms = list(_candidates(dict.fromkeys(HARD_FORMS, pairs), observation, search=False))
+    if terms or loss.takes("temperature"):
+        return iter(terms)
+
+    pairs = tuple(zip(GRID, GRID, strict=True))  # only then, for it takes long
     return _candidates(dict.fromkeys(HARD_FORMS, pairs), observation)
 
 
@@ -52,7 +55,9 @@ def soft_temperatures(form: Soft, loss: Loss) -> list[Temperatures]:
     return pairs
 
 
-def _candidates(temperatures: Mapping[Soft | Hard, Sequence[Temperatures]], observation: Observation) -> Iterator[Term]:
+def _candidates(
+    temperatures: Mapping[Soft | Hard, Sequence[Temperatures]], observation: Observation, *, search: bool = True
+) -> Iterator[Term]:
     """The forms at those of their temperatures at which they fit; if none does, others that a search finds."""
     fits = False
     misfits: list[tuple[float, Term]] = []
@@ -67,7 +72,7 @@ def _candidates(temperatures: Mapping[Soft | Hard, Sequence[Temperatures]], obse
             else:
                 misfits.append((residual, term))
 
-    if not fits:
+    if search and not fits:
         for term, parameter in _starting_points(misfits):
             refined = _search(term, parameter, observation)
             if refined:
