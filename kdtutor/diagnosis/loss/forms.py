@@ -66,16 +66,18 @@ def as_side(side: str, logits: Tensor, last_softmax: Callable = F.softmax) -> Te
 
 
 def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(q ‖ p) + KL(p ‖ q), class by class: (..., B, C), as both arguments."""
     return (log_q.exp() - log_p.exp()) * (log_q - log_p)
 
 
 def skewed_kl(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
-    """KL from q to a mixture that holds beta of q."""
+    """KL(q ‖ beta q + (1 - beta) p), class by class."""
     mixture = (beta * log_q.exp() + (1 - beta) * log_p.exp()).log()
     return log_q.exp() * (log_q - mixture)
 
 
 def jensen_shannon(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+    """beta KL(q ‖ m) + (1 - beta) KL(p ‖ m) with the mixture m = beta q + (1 - beta) p, class by class."""
     return beta * skewed_kl(log_p, log_q, beta) + (1 - beta) * skewed_kl(log_q, log_p, 1 - beta)
 
 
@@ -142,6 +144,7 @@ def soft_forms() -> list[Soft]:
 
 
 def cross_entropy(logits: Tensor, one_hot: Tensor) -> Tensor:
+    """-log p(label), class by class: 0 but for the label's. (..., B, C), as both arguments."""
     return -one_hot * logits.log_softmax(-1)
 
 

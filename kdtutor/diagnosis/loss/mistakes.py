@@ -61,6 +61,7 @@ def find_mistakes(analysis: Analysis, alpha: str | None, findings: Findings) -> 
 
 
 def check_soft_form(form: Soft, swapped: bool, findings: Findings) -> None:
+    """Which divergence the soft term is, in which direction, and what stands on its two sides."""
     method = other_method(form)
     if method:
         findings.add("other_term", form=method[0].format(beta=form.beta))
@@ -105,6 +106,7 @@ def check_temperatures(soft: Term, is_argument: bool, findings: Findings) -> Non
 
 
 def check_hard_form(hard: Term, findings: Findings) -> None:
+    """Whether the hard term is cross-entropy, on the student's logits at T = 1."""
     kernel = hard.form.kernel
     if kernel in WRONG_HARD:
         findings.add(WRONG_HARD[kernel])

@@ -25,6 +25,7 @@ class Symptoms:
 
 
 def look_for_symptoms(loss: Loss, observation: Observation) -> Symptoms:
+    """The symptoms of a loss, from what was observed, and from asking it the same once more."""
     student, teacher = observation.student[0].clone(), observation.teacher[0].clone()
     again = loss(student, teacher, observation.labels[0], observation.temperature, observation.alpha)
     again = again.detach().double()
