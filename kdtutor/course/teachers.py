@@ -62,7 +62,7 @@ def teacher_path(name: str) -> Path:
 def train_teacher(
     data: Dataset, epochs: int = 30, seed: int = 0, device: str | None = None, progress: bool = True
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Train a teacher on `data.train` and measure it; the arguments are those of `training.fit`.
+    """Train a teacher on `data.train` and measure it; the arguments are those of `fitting.fit`.
 
     Returns the teacher and its record: settings, versions, seconds, and how it does on validation and test images.
     Interrupted, it raises KeyboardInterrupt.
