@@ -21,7 +21,7 @@ from kdtutor.course import exercises, publishing, teachers
 from kdtutor.course.hinton import paper
 from kdtutor.data import strokes
 from kdtutor.diagnosis import diagnose
-from kdtutor.grading import marking
+from kdtutor.grading import assignments
 
 def printed(function, *arguments):
     with contextlib.redirect_stdout(io.StringIO()) as output:
@@ -53,7 +53,7 @@ result["refusals"] = [
     refusal(paper.load, "teacher"),
     refusal(publishing.repository),
     refusal(publishing.stamp, "owner/repo"),
-    refusal(marking.release, "out"),
+    refusal(assignments.release, "out"),
 ]
 print(json.dumps(result))
 """

@@ -141,7 +141,7 @@ def _diagnosed(name: str, loss: Callable) -> str | None:
 def _first_difference(
     name: str, function: Callable, given: list[Outcome], wanted: list[Outcome], wrong: list[int]
 ) -> str:
-    """The first call in which something can be told of how it differs, or what all that differ have in common."""
+    """How the first call differs of which that can be said, or what all calls that differ have in common."""
     differing = [place for place in wrong if not same(given[place].returned, wanted[place].returned)]
     if not differing:  # the values are right, the models were left in a wrong state
         place = wrong[0]

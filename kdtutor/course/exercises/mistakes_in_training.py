@@ -44,7 +44,7 @@ def _gap(s: Tensor, t: Tensor, tau: float) -> Tensor:
     return F.softmax(s / tau, -1) - F.softmax(t / tau, -1)
 
 
-# Steps: how the teacher is asked, the loss, and how weights are updated can each go wrong.
+# Steps: how the teacher is called, the loss, and how weights are updated can each go wrong.
 
 
 def _ask(teacher: nn.Module, images: Tensor) -> Tensor:

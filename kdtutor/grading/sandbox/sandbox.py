@@ -17,7 +17,7 @@ from kdtutor.grading.sandbox.process import Process
 from kdtutor.grading.sandbox.proxy import Connection, Proxy, Read
 from kdtutor.grading.sandbox.values import decode
 
-CELL_SECONDS = 60.0  # for a cell, unless told
+CELL_SECONDS = 60.0  # of a cell, by default
 # Workers that a sandbox may have, one after another. Each new one runs all earlier cells again: without a limit, cells
 # that have to be stopped would let one submission hold up a whole class.
 MAX_PROCESSES = 4
