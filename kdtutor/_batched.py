@@ -199,6 +199,8 @@ def distill_stack(
     targets = teacher_logits.to(device, loss_dtype)
     t = torch.tensor(temperature, device=device, dtype=loss_dtype)  # (K,)
     a = torch.tensor(alpha, device=device, dtype=loss_dtype)  # (K,)
+    without_soft = a == 0
+    without_hard = a == 1
     group = torch.arange(len(seeds), device=device).repeat_interleave(networks // len(seeds))  # (K,)
     generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
@@ -217,8 +219,8 @@ def distill_stack(
             # be infinite, is left out
             soft = kl_by_example(logits, batch_targets, t[:, None, None]).mean(1)  # (K,)
             hard = F.cross_entropy(logits, labels[index].T[group], reduction="none").mean(1)  # (K,)
-            soft_term = (a * t**2 * soft).masked_fill(a == 0, 0)
-            hard_term = ((1 - a) * hard).masked_fill(a == 1, 0)
+            soft_term = (a * t**2 * soft).masked_fill(without_soft, 0)
+            hard_term = ((1 - a) * hard).masked_fill(without_hard, 0)
             losses = soft_term + hard_term  # no network's loss holds another's weights
 
             opt.zero_grad()
