@@ -485,31 +485,23 @@ def test_a_table_gives_students_logits_and_mistakes_by_settings_in_the_order_of_
             table.wrong("train", alpha=0)
 
 
-def test_a_factory_that_repeats_a_network_later_on_is_refused(blob_data):
-    again = mlp(2, 4, 3, seed=9)
-    with pytest.raises(ValueError, match="must build a new network each time, got one module twice"):
-        sweep(
-            lambda seed: mlp(2, 4, 3, seed=0) if seed == 0 else again,
-            blob_data,
-            None,
-            alpha=0,
-            seeds=range(4),
-            epochs=1,
-            progress=False,
-        )
+AGAIN = mlp(2, 4, 3, seed=9)
 
 
-def test_a_factory_that_stops_making_networks_is_refused(blob_data):
-    with pytest.raises(TypeError, match=r"must return an nn\.Module, got NoneType"):
-        sweep(
-            lambda seed: mlp(2, 4, 3, seed=0) if seed == 0 else None,
-            blob_data,
-            None,
-            alpha=0,
-            seeds=range(2),
-            epochs=1,
-            progress=False,
-        )
+@pytest.mark.parametrize(
+    ("later", "error", "message"),
+    [
+        (AGAIN, ValueError, r"must build a new network each time, got one module twice"),
+        (None, TypeError, r"must return an nn\.Module, got NoneType"),
+    ],
+    ids=["repeats a network", "makes none"],
+)
+def test_a_factory_that_goes_wrong_after_the_first_seed_is_refused(blob_data, later, error, message):
+    def factory(seed):
+        return mlp(2, 4, 3, seed=0) if seed == 0 else later
+
+    with pytest.raises(error, match=message):
+        sweep(factory, blob_data, None, alpha=0, seeds=range(4), epochs=1, progress=False)
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
