@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib
@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from kdtutor import Dataset, Split
-from kdtutor.data import mnist, strokes
+from kdtutor.data import strokes
+from kdtutor.data.files import Source
+from kdtutor.data.sources import MNIST_FILES, SOURCES
 
 torch.set_num_threads(1)
 matplotlib.use("Agg")  # not by MPLBACKEND: the notebooks' kernels would inherit that
@@ -85,22 +87,29 @@ class Miniature:
     content: dict[str, bytes]
 
     @property
-    def files(self) -> dict[str, tuple[int, str]]:
-        """As `mnist.FILES`: each file's size and SHA-256."""
-        return {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.content.items()}
+    def source(self) -> Source:
+        """MNIST, but with these files."""
+        real = SOURCES["mnist"]
+        checks = {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.content.items()}
+        return replace(real, layouts=(replace(real.layouts[0], files=checks),))
 
     def put(self, root: str | Path, content: dict[str, bytes] | None = None) -> None:
-        """Write all files, or others, where torchvision puts them. It stands in for a network that works."""
-        raw = Path(root) / mnist.RAW_FOLDER
+        """Write all files, or others, where torchvision puts them."""
+        raw = Path(root) / "MNIST" / "raw"
         raw.mkdir(parents=True, exist_ok=True)
         for name, data in (content or self.content).items():
             (raw / name).write_bytes(data)
 
+    def download(self, name: str, root: Path) -> None:
+        """Stand in for a network that works."""
+        assert name == "MNIST"
+        self.put(root)
+
 
 @pytest.fixture
 def miniature(monkeypatch) -> Miniature:
-    """A miniature that `mnist` takes for the real one."""
+    """A miniature that is taken for the real one."""
     tensors = list(strokes.make(train=6, test=3))
-    miniature = Miniature(tensors, {name: idx(tensor) for name, tensor in zip(mnist.FILES, tensors, strict=True)})
-    monkeypatch.setattr(mnist, "FILES", miniature.files)
+    miniature = Miniature(tensors, {name: idx(tensor) for name, tensor in zip(MNIST_FILES, tensors, strict=True)})
+    monkeypatch.setitem(SOURCES, "mnist", miniature.source)
     return miniature

@@ -19,7 +19,8 @@ from kdtutor import _paths, checkpoints, cnn, data, mlp, predict, training
 from kdtutor.commands import main
 from kdtutor.course import teachers
 from kdtutor.course.hinton import paper, reproduction
-from kdtutor.data import mnist
+from kdtutor.data import files as data_files
+from kdtutor.data.sources import SOURCES
 from kdtutor.grading import assignments, marking
 from kdtutor.metrics import errors
 
@@ -380,10 +381,10 @@ def test_reproduce_passes_on_what_was_asked(monkeypatch, arguments, expected):
 @pytest.fixture
 def files(miniature, tmp_path, monkeypatch):
     """A network that gives a miniature MNIST, and an empty folder for its files."""
-    monkeypatch.setattr(mnist, "_download", miniature.put)
+    monkeypatch.setattr(data_files, "_download", miniature.download)
     monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "no course" / "kdtutor")
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "here"))
-    return tmp_path / "here" / mnist.RAW_FOLDER
+    return tmp_path / "here" / "MNIST" / "raw"
 
 
 def test_data_says_that_mnist_is_absent_and_what_to_do(files, capsys):
@@ -397,7 +398,7 @@ def test_data_fetches_mnist_once(files, monkeypatch, capsys):
     complete = f"MNIST: complete, in {files} (each file's SHA-256 was checked)\n"
     assert main.main(["data", "--fetch"]) == 0
     assert capsys.readouterr() == (complete, "")
-    monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched again"))
+    monkeypatch.setattr(data_files, "fetch", lambda source, root: pytest.fail("it was fetched again"))
     assert main.main(["data", "--fetch"]) == 0
     assert main.main(["data"]) == 0
     assert capsys.readouterr() == (2 * complete, "")
@@ -414,13 +415,14 @@ def test_data_names_a_damaged_file(files, capsys):
 
 @pytest.mark.usefixtures("files")
 def test_data_says_why_it_cannot_fetch(tmp_path, monkeypatch, capsys):
-    def download(root):
+    def download(name, root):
         raise RuntimeError("no network")
 
-    monkeypatch.setattr(mnist, "_download", download)
+    monkeypatch.setattr(data_files, "_download", download)
     assert main.main(["data", "--fetch"]) == 1
     here = tmp_path / "here"
-    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {mnist.BY_HAND_HINT}\n"
+    hint = SOURCES["mnist"].by_hand_hint
+    expected = f"kdtutor: MNIST isn't in {here} and can't be downloaded there (no network). {hint}\n"
     assert capsys.readouterr() == ("", expected)
 
 

@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from kdtutor import Dataset, Split, _paths, data, jitter, load
-from kdtutor.data import mnist, strokes
+from kdtutor.data import files, strokes
+from kdtutor.data.sources import SOURCES
 
 CPU = torch.device("cpu")
 
@@ -39,12 +40,12 @@ def same(one, other):
 def root(tmp_path, monkeypatch):
     """An empty data folder, with no course beside it and no network."""
 
-    def download(root):
+    def download(name, root):
         raise RuntimeError("no network")
 
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path))
     monkeypatch.setattr(_paths, "PACKAGE", tmp_path / "no course" / "kdtutor")
-    monkeypatch.setattr(mnist, "_download", download)
+    monkeypatch.setattr(files, "_download", download)
     return tmp_path
 
 
@@ -69,8 +70,8 @@ def fake_mnist(root, monkeypatch):
         row = torch.arange(count)
         return torch.stack([row // 256, row % 256], 1).to(torch.uint8).view(count, 1, 1, 2), row
 
-    monkeypatch.setattr(mnist, "present", lambda root: True)
-    monkeypatch.setattr(mnist, "read", lambda root: [*rows(60_000), *rows(10_000)])
+    monkeypatch.setattr(files.Layout, "present", lambda layout, root: True)
+    monkeypatch.setattr(files, "read", lambda source, root: [*rows(60_000), *rows(10_000)])
 
 
 # Where data lies
@@ -92,11 +93,11 @@ def test_the_folder_is_the_named_one_then_the_courses_then_a_cache(tmp_path, mon
 
 @pytest.mark.parametrize("holders", [("named", "data"), ("named",), ("data",)])
 def test_mnist_is_read_from_the_first_place_that_has_it(tmp_path, monkeypatch, fake_mnist, holders):
-    asked, read = [], mnist.read
+    asked, read = [], files.read
     monkeypatch.setenv("KDTUTOR_DATA", str(tmp_path / "named"))
     monkeypatch.setattr(_paths, "checkout", lambda: tmp_path)
-    monkeypatch.setattr(mnist, "present", lambda root: root.name in holders)
-    monkeypatch.setattr(mnist, "read", lambda root: asked.append(root.name) or read(root))
+    monkeypatch.setattr(files.Layout, "present", lambda layout, root: root.name in holders)
+    monkeypatch.setattr(files, "read", lambda source, root: asked.append(root.name) or read(source, root))
     load("mnist")
     assert asked == [holders[0]]
 
@@ -135,17 +136,17 @@ def test_the_validation_images_are_spread_over_even_and_odd_rows_early_and_late(
 
 def test_what_is_downloaded_is_loaded(root, monkeypatch, fake_mnist):
     fetched = []
-    monkeypatch.setattr(mnist, "present", lambda root: False)
-    monkeypatch.setattr(mnist, "fetch", fetched.append)
+    monkeypatch.setattr(files.Layout, "present", lambda layout, root: False)
+    monkeypatch.setattr(files, "fetch", lambda source, root: fetched.append((source.name, root)))
     assert len(load("mnist").test) == 10_000
-    assert fetched == [root]
+    assert fetched == [("MNIST", root)]
 
 
 # Where MNIST can't be had
 
 
 def test_without_a_fallback_it_is_an_error(root, drawn):
-    with pytest.raises(mnist.DataError, match="no network"):
+    with pytest.raises(data.DataError, match="no network"):
         load("mnist")
     assert not drawn
 
@@ -164,29 +165,30 @@ def test_the_fallback_is_not_taken_without_need(fake_mnist, drawn, capsys):
 
 
 def test_download_can_be_forbidden(root, monkeypatch):
-    monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was tried"))
-    with pytest.raises(mnist.DataError, match="download is False"):
+    monkeypatch.setattr(files, "fetch", lambda source, root: pytest.fail("it was tried"))
+    with pytest.raises(data.DataError, match="download is False"):
         load("mnist", download=False)
 
 
 def test_a_damaged_mnist_is_reported_and_not_replaced(root, drawn, monkeypatch, capsys):
-    monkeypatch.setattr(mnist, "fetch", lambda root: pytest.fail("it was fetched anew"))
-    (root / mnist.RAW_FOLDER).mkdir(parents=True)
-    for name in mnist.FILES:
-        (root / mnist.RAW_FOLDER / name).write_bytes(b"damaged")
-    with pytest.raises(mnist.DataError, match=r"train-images-idx3-ubyte has 7 bytes where MNIST's has 47,040,016"):
+    monkeypatch.setattr(files, "fetch", lambda source, root: pytest.fail("it was fetched anew"))
+    (layout,) = SOURCES["mnist"].layouts
+    (root / layout.folder).mkdir(parents=True)
+    for name in layout.files:
+        (root / layout.folder / name).write_bytes(b"damaged")
+    with pytest.raises(data.DataError, match=r"train-images-idx3-ubyte has 7 bytes where MNIST's has 47,040,016"):
         load("mnist")
     assert not drawn
     load("mnist", fallback="strokes")
     assert "train-images-idx3-ubyte has 7 bytes" in capsys.readouterr().out
-    assert {path.read_bytes() for path in (root / mnist.RAW_FOLDER).iterdir()} == {b"damaged"}
+    assert {path.read_bytes() for path in (root / layout.folder).iterdir()} == {b"damaged"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "MNIST"}, "name must be 'mnist' or 'strokes', got 'MNIST'"),
-        ({"name": None}, "name must be 'mnist' or 'strokes', got None"),
+        ({"name": "MNIST"}, "name must be 'mnist', 'fashion', 'strokes' or 'usps', got 'MNIST'"),
+        ({"name": None}, "name must be 'mnist', 'fashion', 'strokes' or 'usps', got None"),
         ({"fallback": "mnist"}, "fallback must be None or 'strokes', got 'mnist'"),
         ({"fallback": True}, "fallback must be None or 'strokes', got True"),
     ],

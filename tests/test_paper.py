@@ -10,7 +10,7 @@ from kdtutor import data, load, metrics, predict
 from kdtutor.course.hinton import paper
 from kdtutor.course.hinton.choices import METHODS, TUNING_SEED
 from kdtutor.course.records import wrong_indices
-from kdtutor.data import mnist
+from kdtutor.data.sources import SOURCES
 
 BARE = {"kind": "student", "seconds": 1, "versions": {}}
 
@@ -113,7 +113,7 @@ def test_the_students_that_are_compared_are_paired():
         assert seeds == [[0, 1, 2, 3, 4]] * len(METHODS)
 
 
-@pytest.mark.skipif(not any(map(mnist.present, data.places())), reason="needs MNIST")
+@pytest.mark.skipif(not any(map(SOURCES["mnist"].layout, data.places())), reason="needs MNIST")
 @pytest.mark.parametrize(("network", "kind"), [("teacher", "teacher"), ("student", "best")])
 def test_what_ships_makes_the_errors_that_are_recorded(network, kind):
     test = load("mnist", download=False).test

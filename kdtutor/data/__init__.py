@@ -1,8 +1,8 @@
-"""Data in memory: MNIST, the built-in digits, splits and batches."""
+"""Data in memory: MNIST, USPS, Fashion-MNIST, the built-in digits, splits and batches."""
 
 from kdtutor.data.batches import Augment, Data, as_input, batches
+from kdtutor.data.files import DataError
 from kdtutor.data.loading import folder, load, places, shipped
-from kdtutor.data.mnist import DataError
 from kdtutor.data.splits import Dataset, JitteredSplit, Split, jitter, label_noise, shifted, subset, without
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Data sets by name: MNIST from disk or the network, and the built-in strokes."""
+"""Data sets by name: MNIST and others from disk or the network, and the built-in strokes."""
 
 import hashlib
 import os
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from kdtutor import _paths
 from kdtutor._io import write
-from kdtutor.data import mnist, strokes
-from kdtutor.data.mnist import DataError
+from kdtutor.data import files, strokes
+from kdtutor.data.files import DataError, Source
+from kdtutor.data.sources import SOURCES
 from kdtutor.data.splits import Dataset, Split
 
 
@@ -36,7 +37,7 @@ def shipped() -> Path:
 
 
 def places() -> tuple[Path, ...]:
-    """Where MNIST is looked for, in this order."""
+    """Where data sets are looked for, in this order."""
     course = _paths.checkout()
     if course is None or folder() == course / "data":
         return (folder(),)
@@ -44,40 +45,45 @@ def places() -> tuple[Path, ...]:
 
 
 def load(name: str = "mnist", *, fallback: str | None = None, download: bool = True) -> Dataset:
-    """Load a data set: 55,000 images to train, 5,000 to validate, 10,000 to test.
+    """Load a data set of images in ten classes, with splits for training, validation and test.
 
     Args:
-        name: "mnist" (LeCun, Cortes & Burges) or "strokes", digits drawn by `kdtutor.data.strokes`.
-        fallback: "strokes" takes the built-in digits where there is no MNIST, and prints one line that says so.
-        download: whether MNIST may be fetched through torchvision.
+        name: "mnist" (LeCun, Cortes & Burges), "fashion" (Fashion-MNIST: Xiao et al. 2017), "strokes", digits drawn
+            by `kdtutor.data.strokes`, or "usps" (postal digits: Hull 1994).
+        fallback: "strokes" takes the built-in digits where the data set can't be had, and prints one line saying so.
+        download: whether it may be fetched through torchvision.
 
-    MNIST is looked for in the folder of KDTUTOR_DATA, then in `data/`, then downloaded. The validation images are
-    5,000 of the training images, chosen at random once for all. Raises DataError, naming the file, where MNIST is
+    Images are 28 x 28, with 55,000 to train, 5,000 to validate and 10,000 to test. USPS has 6,291, 1,000 and 2,007
+    images of 16 x 16, blurred a little, as torchvision has them.
+
+    Files are looked for in the folder of KDTUTOR_DATA, then in `data/`, then downloaded. The validation images are
+    some of the training images, chosen at random once for all. Raises DataError, naming the file, where a data set is
     damaged or can't be downloaded.
     """
-    if name not in ("mnist", "strokes"):
-        raise ValueError(f"name must be 'mnist' or 'strokes', got {name!r}")
+    if name not in (*SOURCES, "strokes"):
+        raise ValueError(f"name must be 'mnist', 'fashion', 'strokes' or 'usps', got {name!r}")
     if fallback not in (None, "strokes"):
         raise ValueError(f"fallback must be None or 'strokes', got {fallback!r}")
     if name == "strokes":
-        return _dataset("strokes", *_strokes())
+        return _dataset("strokes", _strokes())
+    source = SOURCES[name]
     try:
-        return _dataset("mnist", *_mnist(download))
+        return _dataset(name, _from_files(source, download), source.validation)
     except DataError as error:
         if fallback is None:
             raise
-        print(f"Using the built-in 'strokes' digits instead of MNIST: {error}")
-        return _dataset("strokes", *_strokes())
+        print(f"Using the built-in 'strokes' digits instead of {source.name}: {error}")
+        return _dataset("strokes", _strokes())
 
 
-def _mnist(download: bool) -> list[Tensor]:
+def _from_files(source: Source, download: bool) -> list[Tensor]:
     for root in places():
-        if mnist.present(root):
-            return mnist.read(root)
+        if source.layout(root):
+            return files.read(source, root)
     if not download:
-        raise DataError(f"MNIST isn't in {folder()}, and download is False. {mnist.BY_HAND_HINT}")
-    mnist.fetch(folder())
-    return mnist.read(folder())
+        raise DataError(f"{source.name} isn't in {folder()}, and download is False. {source.by_hand_hint}")
+    files.fetch(source, folder())
+    return files.read(source, folder())
 
 
 def _strokes() -> list[Tensor]:
@@ -108,9 +114,10 @@ def _checksum(tensors: list[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _dataset(name: str, images: Tensor, labels: Tensor, test_images: Tensor, test_labels: Tensor) -> Dataset:
-    """Of the training images 5,000 are for validation, chosen at random and always the same: NumPy keeps the stream
+def _dataset(name: str, tensors: list[Tensor], validation: int = 5_000) -> Dataset:
+    """Of the training images some are for validation, chosen at random and always the same: NumPy keeps the stream
     of RandomState. Not by a rule such as every twelfth: MNIST's even rows are twice as hard as its odd ones."""
+    images, labels, test_images, test_labels = tensors
     whole = Split(images, labels)
     shuffled = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
-    return Dataset(name, whole[shuffled[5000:]], whole[shuffled[:5000]], Split(test_images, test_labels))
+    return Dataset(name, whole[shuffled[validation:]], whole[shuffled[:validation]], Split(test_images, test_labels))
