@@ -1,18 +1,16 @@
 """Many networks of one architecture as one: their weights in one tensor, their products in one call.
 
 A step of a small network is mostly overhead. K networks in one computation share it, and those that see the same batch
-share the product of their first layer, too. Which students are trained together is decided in `_chunks`.
+share the product of their first layer, too. They are trained in `_together`; which of them, is decided in `_chunks`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor.data import Split, as_input
-from kdtutor.fitting import OptimizerFactory, linear_decay
-from kdtutor.losses import kl_by_example
 
 WEIGHTED_LAYERS = (nn.Linear, nn.Conv2d)
 POINTWISE_LAYERS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Identity, nn.Dropout)
@@ -85,8 +83,8 @@ class Stack:
     """K = S * M stackable networks: S groups, each with inputs of its own, of M networks that share them. Network k
     belongs to group k // M.
 
-    weights: "1.weight" -> (K, out, in) and so on, by the networks' own names; leaves, for an optimizer that treats
-    each number by itself (Adam and SGD do).
+    weights: "1.weight" -> (K, out, in) and so on, by the networks' own names; leaves with gradients, for an optimizer
+    that treats each number by itself (Adam and SGD do).
 
     Shapes on the way of a batch of B examples, with G = S up to and including the first layer with weights, which makes
     K outputs of S inputs, and G = K after it:
@@ -106,6 +104,8 @@ class Stack:
         self.layers = dict(networks[0].named_children())
         stacked, _ = torch.func.stack_module_state(list(networks))
         self.weights = {name: weight.detach().to(device).requires_grad_() for name, weight in stacked.items()}
+        for weight in self.weights.values():
+            weight.grad = torch.zeros_like(weight)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -158,76 +158,13 @@ class Stack:
             logits.append(self(inputs[:, None]).cpu())
         return torch.cat(logits, dim=2).transpose(1, 2).contiguous()
 
+    def zero_grad(self) -> None:
+        """Gradients 0 where they are: an optimizer holds parts of them."""
+        for weight in self.weights.values():
+            weight.grad.zero_()
+
     @torch.no_grad()
     def write_back(self) -> None:
         """Copy each network's weights out of the stack into the network."""
         for k, network in enumerate(self.networks):
             network.load_state_dict({name: weight[k] for name, weight in self.weights.items()})
-
-
-def distill_stack(
-    stack: Stack,
-    teacher_logits: Tensor,
-    split: Split,
-    *,
-    seeds: Sequence[int],
-    temperature: Sequence[float],
-    alpha: Sequence[float],
-    lr: float,
-    epochs: int,
-    batch_size: int,
-    optimizer: OptimizerFactory,
-    after_epoch: Callable[[], object],
-) -> list[bool]:
-    """`training.distill` of all K networks in one computation; says of each whether its loss stayed finite.
-
-    Args:
-        teacher_logits: (N, C), one row per example of the split.
-        seeds: (S), one per group: of its order of examples.
-        temperature, alpha: (K), one per network, in the stack's order: first all of the first seed, and so on.
-        optimizer: called as optimizer(tensors, lr=lr).
-    """
-    networks = len(stack.networks)
-    assert len(temperature) == len(alpha) == networks
-    assert networks % len(seeds) == 0, "each seed has the same number of networks"
-
-    dtype = stack.dtype
-    device = stack.device
-    loss_dtype = torch.promote_types(dtype, torch.float32)
-    images = split.inputs.to(device)
-    labels = split.labels.to(device)
-    targets = teacher_logits.to(device, loss_dtype)
-    t = torch.tensor(temperature, device=device, dtype=loss_dtype)  # (K,)
-    a = torch.tensor(alpha, device=device, dtype=loss_dtype)  # (K,)
-    without_soft = a == 0
-    without_hard = a == 1
-    group = torch.arange(len(seeds), device=device).repeat_interleave(networks // len(seeds))  # (K,)
-    generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-    opt = optimizer(stack.weights.values(), lr=lr)
-    schedule = linear_decay(opt, epochs)
-    finite = torch.ones_like(group, dtype=torch.bool)
-    for _ in range(epochs):
-        orders = [torch.randperm(len(split), generator=generator) for generator in generators]
-        total = torch.zeros_like(t)
-        for index in torch.stack(orders, dim=1).to(device).split(batch_size):  # (B, S)
-            inputs = as_input(images.index_select(0, index.flatten()), dtype).unflatten(0, index.shape)
-            logits = stack(inputs).to(loss_dtype)  # (K, C, B)
-            batch_targets = targets[index].permute(1, 2, 0)[group]  # (B, S, C) -> (K, C, B)
-
-            # the formula of `losses.distillation_loss`, for K networks at once; as there a term of weight 0, which may
-            # be infinite, is left out
-            soft = kl_by_example(logits, batch_targets, t[:, None, None]).mean(1)  # (K,)
-            hard = F.cross_entropy(logits, labels[index].T[group], reduction="none").mean(1)  # (K,)
-            soft_term = (a * t**2 * soft).masked_fill(without_soft, 0)
-            hard_term = ((1 - a) * hard).masked_fill(without_hard, 0)
-            losses = soft_term + hard_term  # no network's loss holds another's weights
-
-            opt.zero_grad()
-            losses.sum().backward()
-            opt.step()
-            total += losses.detach()
-        finite &= total.isfinite()
-        schedule.step()
-        after_epoch()
-    return finite.tolist()

@@ -1,9 +1,9 @@
-"""Which students of a sweep are trained together, in one computation of `_batched`. All of it is decided here.
+"""Which students of a sweep are trained together, in one computation of `_together`. All of it is decided here.
 
 The rule:
 
-1. Together are only networks that can be stacked (`_batched.stackable`), of one learning rate, with the same settings
-   for each seed: `distill_stack` wants it so.
+1. Together are only networks that can be stacked (`_batched.stackable`), with the same settings for each seed:
+   `distill_stack` wants it so.
 2. A student that keeps all threads of a CPU busy by itself is trained alone: together nothing is gained.
 3. Of the others as many as fit: into a CPU's cache, or a quarter of a GPU's free memory. The caller of `sweep` may name
    another number.
@@ -20,6 +20,7 @@ from kdtutor._device import fits_one_thread
 from kdtutor._grid import Row
 from kdtutor.data import Dataset
 from kdtutor.models import count_parameters
+from kdtutor.results import SETTINGS
 
 # Of a stack on a CPU: with gradients and Adam's moments 32 MB, about what a cache holds.
 MAX_STACKED_WEIGHTS = 2_000_000
@@ -64,31 +65,27 @@ def how_many_at_once(student: nn.Module, data: Dataset, batch_size: int, device:
 def chunks(rows: list[Row], at_once: int) -> list[list[int]]:
     """Places of the grid's rows to train together, at most `at_once` (rules 1 and 4).
 
-    Within a chunk the rows go seed by seed, and each seed has the same combinations of temperature and alpha in the
-    same order.
+    Within a chunk the rows go seed by seed, and each seed has the same combinations of settings in the same order.
     """
     seeds = list(dict.fromkeys(row["seed"] for row in rows))
 
+    combinations = _combinations(rows)
     all_chunks = []
-    for combinations in _combinations_by_lr(rows).values():
-        for first in range(0, len(combinations), at_once):
-            all_chunks += _seed_by_seed(combinations[first : first + at_once], at_once)
+    for first in range(0, len(combinations), at_once):
+        all_chunks += _seed_by_seed(combinations[first : first + at_once], at_once)
     return sorted(all_chunks, key=lambda chunk: seeds.index(rows[chunk[0]]["seed"]))
 
 
-def _combinations_by_lr(rows: list[Row]) -> dict[float, list[list[int]]]:
-    """For each learning rate its combinations of temperature and alpha, each as the places of its rows.
+def _combinations(rows: list[Row]) -> list[list[int]]:
+    """The combinations of settings, each as the places of its rows.
 
     All have one row per seed, in the grid's order of seeds, so that place number i is seed number i in each.
     """
-    by_settings: dict[tuple[float, float | None, float], list[int]] = {}
+    by_settings: dict[tuple[float | None, ...], list[int]] = {}
     for place, row in enumerate(rows):
-        by_settings.setdefault((row["lr"], row["temperature"], row["alpha"]), []).append(place)
-
-    by_lr: dict[float, list[list[int]]] = {}
-    for (lr, _, _), places in by_settings.items():
-        by_lr.setdefault(lr, []).append(places)
-    return by_lr
+        settings = tuple(row[name] for name in SETTINGS)
+        by_settings.setdefault(settings, []).append(place)
+    return list(by_settings.values())
 
 
 def _seed_by_seed(combinations: list[list[int]], at_once: int) -> list[list[int]]:

@@ -1,24 +1,27 @@
 """The grid of a sweep: one row of settings for each student to come."""
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from numbers import Real
 from typing import Any
 
-from kdtutor._check import check_fraction, check_positive, check_seed
+from kdtutor._check import check_count, check_fraction, check_positive, check_seed
 
 Row = dict[str, Any]
 
 
-def grid(seeds: object, temperature: object, alpha: object, lr: object) -> list[Row]:
+def grid(seeds: object, temperature: object, alpha: object, lr: object, epochs: object) -> list[Row]:
     """One row for each combination, the seeds of a combination side by side.
 
-    At alpha = 0 (the student alone) the temperature plays no part and is None: one student for each seed and lr.
+    At alpha = 0 (the student alone) the temperature plays no part and is None: one student for each seed, lr and
+    number of epochs.
     Raises TypeError and ValueError for settings that aren't as `sweeps.sweep` wants them.
     """
     seed_values = _seeds(seeds)
     temperatures = _numbers("temperature", temperature, check_positive)
     alphas = _numbers("alpha", alpha, check_fraction)
     rates = _numbers("lr", lr, check_positive)
+    lengths = [int(length) for length in _several("epochs", epochs, check_count)]
 
     soft_terms: list[tuple[float | None, float]] = []
     if 0 in alphas:
@@ -28,10 +31,8 @@ def grid(seeds: object, temperature: object, alpha: object, lr: object) -> list[
             soft_terms += [(t, weight) for t in temperatures]
 
     rows = []
-    for rate in rates:
-        for t, weight in soft_terms:
-            for seed in seed_values:
-                rows.append({"seed": seed, "temperature": t, "alpha": weight, "lr": rate})
+    for length, rate, (t, weight), seed in product(lengths, rates, soft_terms, seed_values):
+        rows.append({"seed": seed, "temperature": t, "alpha": weight, "lr": rate, "epochs": length})
     return rows
 
 
@@ -46,6 +47,10 @@ def _seeds(seeds: object) -> list[int]:
 
 
 def _numbers(name: str, values: object, check: Callable[[str, float], None]) -> list[float]:
+    return [float(number) for number in _several(name, values, check)]
+
+
+def _several(name: str, values: object, check: Callable[[str, Any], None]) -> list[Any]:
     """A setting's values, given as a number or several."""
     if isinstance(values, Real):
         values = [values]
@@ -55,7 +60,7 @@ def _numbers(name: str, values: object, check: Callable[[str, float], None]) -> 
     for number in numbers:
         check(name, number)
     _check_distinct(name, numbers)
-    return [float(number) for number in numbers]
+    return numbers
 
 
 def _check_distinct(name: str, values: list[Any]) -> None:

@@ -112,7 +112,7 @@ def distillation_loss(
     def soft_loss() -> Tensor:
         return kl_by_example(_rows(student_logits), _rows(teacher_logits.detach()), temperature).mean()
 
-    # a term of weight 0 isn't computed: it may be infinite. `_batched.distill_stack` has the same formula for many
+    # a term of weight 0 isn't computed: it may be infinite. `_together` has the same formula for many
     # students at once: what changes here must change there.
     if labels is None or alpha == 1:
         return temperature**2 * soft_loss()

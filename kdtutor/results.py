@@ -20,7 +20,7 @@ from kdtutor.statistics import PairedDifference, paired_difference
 
 __all__ = ["History", "Table", "held_out_metrics", "text_table"]
 
-SETTINGS = ("temperature", "alpha", "lr")
+SETTINGS = ("temperature", "alpha", "lr", "epochs")
 
 Row = dict[str, Any]
 
@@ -70,12 +70,12 @@ class History:
 class Table:
     """The students of a `sweep`: `networks[i]` is the trained student of `rows[i]`.
 
-    A row: seed, temperature (None at alpha = 0, where it plays no part), alpha, lr, diverged; and for "validation" and
-    "test" validation_errors (per 10,000), validation_nll (nats), validation_calibration_error and, if the teacher's
-    logits are known, validation_agreement. The metrics of a student that diverged are NaN.
+    A row: seed, temperature (None at alpha = 0, where it plays no part), alpha, lr, epochs, diverged; and for
+    "validation" and "test" validation_errors (per 10,000), validation_nll (nats), validation_calibration_error and, if
+    the teacher's logits are known, validation_agreement. The metrics of a student that diverged are NaN.
 
-    The methods take a `metric`, the name of a column, and settings (temperature, alpha, lr), as many as it takes to
-    leave one student per seed, and give what they give in the order of the seeds.
+    The methods take a `metric`, the name of a column, and settings (temperature, alpha, lr, epochs), as many as it
+    takes to leave one student per seed, and give what they give in the order of the seeds.
 
     Printed, it shows the validation metrics: choose by them, then ask for the test metrics of what was chosen.
 
@@ -130,7 +130,7 @@ class Table:
         return paired_difference(self.values(metric, **a), self.values(metric, **b))
 
     def axis(self, setting: str) -> list[float]:
-        """The values of temperature, alpha or lr, in increasing order."""
+        """The values of temperature, alpha, lr or epochs, in increasing order."""
         if setting not in SETTINGS:
             raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, got {setting!r}")
         return sorted({row[setting] for row in self.rows} - {None})
@@ -199,13 +199,13 @@ class Table:
     def __repr__(self) -> str:
         first = self.rows[0] if self.rows else {}
         columns = [name for name in first if name.startswith("validation_")]
-        heads = ["temperature", "alpha", "lr", "seeds", "diverged"]
+        heads = [*SETTINGS, "seeds", "diverged"]
         heads += [name.removeprefix("validation_").replace("_", " ") for name in columns]
 
         lines = []
-        for (temperature, alpha, lr), rows in self._by_settings().items():
+        for settings, rows in self._by_settings().items():
             sound = [row for row in rows if not row["diverged"]]
-            cells = ["-" if temperature is None else f"{temperature:g}", f"{alpha:g}", f"{lr:g}"]
+            cells = ["-" if value is None else f"{value:g}" for value in settings]
             cells += [str(len(rows)), str(len(rows) - len(sound) or "-")]
             cells += [_mean_and_deviation([row[name] for row in sound]) for name in columns]
             lines.append(cells)

@@ -1,6 +1,6 @@
-"""Many students at once: every combination of seed, temperature, alpha and learning rate.
+"""Many students at once: every combination of seed, temperature, alpha, learning rate and number of epochs.
 
-Small students are trained together in one batched computation (`_batched`), large ones one by one; `_chunks` decides.
+Small students are trained together in one batched computation (`_together`), large ones one by one; `_chunks` decides.
 Either way they are those of `training.distill` with the same seed, up to rounding (which may, over many steps, come to
 a few errors).
 """
@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdtutor._batched import Stack, distill_stack
+from kdtutor._batched import Stack
 from kdtutor._check import check_count, check_labels, check_logits, shape
 from kdtutor._chunks import chunks, how_many_at_once, trained_together
 from kdtutor._device import pick_device, threads, threads_for
 from kdtutor._grid import Row, grid
+from kdtutor._together import distill_stack
 from kdtutor.data import Dataset
 from kdtutor.evaluation import predict
 from kdtutor.fitting import ADAM, OptimizerFactory
@@ -37,14 +38,14 @@ def sweep(
     temperature: float | Sequence[float] = 4.0,
     alpha: float | Sequence[float] = 0.9,
     lr: float | Sequence[float] = 2e-3,
-    epochs: int = 5,
+    epochs: int | Sequence[int] = 5,
     batch_size: int = 128,
     optimizer: OptimizerFactory = ADAM,
     device: str | torch.device | None = None,
     progress: bool = True,
     at_once: int | None = None,
 ) -> Table:
-    """Distil a student for each combination of seeds, temperature, alpha and lr on `data.train`; measure them all.
+    """Distil a student for each combination of settings on `data.train`; measure them all.
 
     Args:
         student_factory: student_factory(seed) -> a new network, its weights drawn from the seed, such as
@@ -53,9 +54,9 @@ def sweep(
             "validation" and "test", too, which agreement needs; or the model, which predicts all three once. None if
             alpha is 0.
         seeds: of the weights and of the order of examples, as in `distill`; students of one seed are paired.
-        temperature, alpha, lr: a number, or several. At alpha = 0 (the student alone) temperature plays no part:
-            there is one such student for each seed and lr.
-        epochs, batch_size, device: as in `fitting.fit`.
+        temperature, alpha, lr, epochs: a number, or several. At alpha = 0 (the student alone) temperature plays no
+            part: there is one such student for each seed, lr and number of epochs.
+        batch_size, device: as in `fitting.fit`.
         optimizer: one that treats each weight by itself, as Adam and SGD do.
         progress: whether to show a bar, one step per student and epoch.
         at_once: how many students to train together. None chooses: one where a single one fills the CPU (nothing is
@@ -71,8 +72,7 @@ def sweep(
 
     start = time.perf_counter()
     device = pick_device(device)
-    rows = grid(seeds, temperature, alpha, lr)
-    check_count("epochs", epochs)
+    rows = grid(seeds, temperature, alpha, lr, epochs)
     check_count("batch_size", batch_size)
     if not isinstance(data, Dataset):
         raise TypeError(f"data must be a Dataset (train, validation, test), got {type(data).__name__}")
@@ -82,11 +82,11 @@ def sweep(
         at_once = how_many_at_once(example, data, batch_size, device)
     check_count("at_once", at_once)
 
-    fitting = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer}
+    fitting = {"batch_size": batch_size, "optimizer": optimizer}
     finished: dict[int, tuple[nn.Module, Logits]] = {}
     known_modules: set[nn.Module] = set()
     interrupted = False
-    with tqdm(total=len(rows) * epochs, unit="epoch", disable=not progress) as bar:
+    with tqdm(total=sum(row["epochs"] for row in rows), unit="epoch", disable=not progress) as bar:
         try:
             for places in chunks(rows, at_once):
                 chunk = [rows[place] for place in places]
@@ -187,22 +187,23 @@ def _together(
     settings_per_seed = len(rows) // len(seeds)
     assert [row["seed"] for row in rows] == [seed for seed in seeds for _ in range(settings_per_seed)]
 
-    stack = Stack(students, device)
     with threads(threads_for(students[0], data.train.inputs, fitting["batch_size"], device, len(rows))):
         finite = distill_stack(
-            stack,
+            students,
             teacher_logits,
             data.train,
+            device,
             seeds=seeds,
             temperature=[row["temperature"] or 1.0 for row in rows],
             alpha=[row["alpha"] for row in rows],
-            lr=rows[0]["lr"],
-            after_epoch=lambda: bar.update(len(rows)),
+            lr=[row["lr"] for row in rows],
+            epochs=[row["epochs"] for row in rows],
+            after_epoch=bar.update,
             **fitting,
         )
+        stack = Stack(students, device)
         validation = stack.predict(data.validation)
         test = stack.predict(data.test)
-    stack.write_back()
 
     trained = []
     for k in range(len(rows)):
@@ -222,7 +223,12 @@ def _one_by_one(
 ) -> Iterable[Trained]:
     """Train one after the other, and yield each as soon as it is finished: Ctrl-C loses only the one in training."""
     for student, row in zip(students, rows, strict=True):
-        settings = {"temperature": row["temperature"] or 1.0, "alpha": row["alpha"], "lr": row["lr"]}
+        settings = {
+            "temperature": row["temperature"] or 1.0,
+            "alpha": row["alpha"],
+            "lr": row["lr"],
+            "epochs": row["epochs"],
+        }
         diverged = False
         try:
             history = distill(
@@ -233,7 +239,7 @@ def _one_by_one(
                 raise KeyboardInterrupt
         except FloatingPointError:
             diverged = True
-        bar.update(fitting["epochs"])
+        bar.update(row["epochs"])
 
         logits = {
             "validation": predict(student, data.validation, device=device),

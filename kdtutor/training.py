@@ -1,7 +1,7 @@
 """Training and distilling any `nn.Module` on any data: `fitting.fit` with the losses of `kdtutor.losses`.
 
 Teachers, too, come back on the device and in the mode that they had before. Sweeps of small students have a loss of
-their own with the same formula, in `_batched`.
+their own with the same formula, in `_together`.
 """
 
 import time

@@ -106,7 +106,7 @@ def test_one_thread_is_never_raised(images):
 def test_a_stack_takes_threads_by_the_work_of_all_its_students(images, monkeypatch, count, expected):
     seen = set()
     monkeypatch.setattr(
-        "kdtutor._batched.kl_by_example", lambda *args: seen.add(torch.get_num_threads()) or kl_by_example(*args)
+        "kdtutor._together.kl_by_example", lambda *args: seen.add(torch.get_num_threads()) or kl_by_example(*args)
     )
     data = Dataset("images", images, images, images)
     sweep(

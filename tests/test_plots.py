@@ -147,7 +147,15 @@ def test_a_heatmap_of_another_shape_is_refused(shape):
 
 def test_a_sweep_is_a_map_of_means_with_its_settings_at_the_axes():
     rows = [
-        {"seed": seed, "temperature": t, "alpha": a, "lr": 0.1, "diverged": False, "validation_errors": 10.0 * a + seed}
+        {
+            "seed": seed,
+            "temperature": t,
+            "alpha": a,
+            "lr": 0.1,
+            "epochs": 5,
+            "diverged": False,
+            "validation_errors": 10.0 * a + seed,
+        }
         for a, t in ((0.0, None), (0.5, 1.0), (0.5, 4.0))
         for seed in (0, 2)
     ]

@@ -8,9 +8,9 @@ from kdtutor import Table
 from kdtutor.statistics import paired_difference
 
 
-def row(seed, temperature, alpha, errors, lr=0.1, diverged=False):
-    return {"seed": seed, "temperature": temperature, "alpha": alpha, "lr": lr, "diverged": diverged} | {
-        "validation_errors": errors, "validation_nll": errors / 1000, "test_errors": errors + 1,
+def row(seed, temperature, alpha, errors, lr=0.1, epochs=5, diverged=False):
+    return {"seed": seed, "temperature": temperature, "alpha": alpha, "lr": lr, "epochs": epochs} | {
+        "diverged": diverged, "validation_errors": errors, "validation_nll": errors / 1000, "test_errors": errors + 1,
     }  # fmt: skip
 
 
@@ -84,9 +84,19 @@ def test_other_settings_of_the_means_can_be_fixed():
         Table(rows).means("validation_errors")
 
 
+def test_lengths_are_a_setting_like_the_others():
+    table = Table([row(seed, 1.0, 0.5, 10.0 * epochs, epochs=epochs) for epochs in (20, 10) for seed in (0, 1)])
+    assert table.axis("epochs") == [10, 20]
+    assert table.values("validation_errors", epochs=20) == [200.0, 200.0]
+    assert table.means("validation_errors", "epochs", "alpha").tolist() == [[100.0], [200.0]]
+    assert table.best() == {"temperature": 1.0, "alpha": 0.5, "lr": 0.1, "epochs": 10}
+    with pytest.raises(ValueError, match=r"settings must say which epochs is meant, one of \[10, 20\]"):
+        table.values("validation_errors")
+
+
 def test_the_best_has_the_lowest_mean_and_no_diverged_student(table):
-    assert table.best() == {"temperature": 4.0, "alpha": 0.5, "lr": 0.1}
-    assert Table(ROWS[:2]).best() == {"alpha": 0.0, "lr": 0.1}
+    assert table.best() == {"temperature": 4.0, "alpha": 0.5, "lr": 0.1, "epochs": 5}
+    assert Table(ROWS[:2]).best() == {"alpha": 0.0, "lr": 0.1, "epochs": 5}
     with pytest.raises(ValueError, match="at which no student diverged"):
         Table(ROWS[6:8]).best()
 
@@ -99,7 +109,7 @@ def test_of_agreement_the_best_is_the_highest():
 def test_what_is_not_there_is_refused(table):
     with pytest.raises(ValueError, match=r"metric must be a column of the table, .* got 'errors'"):
         table.best("errors")
-    with pytest.raises(ValueError, match="setting must be one of temperature, alpha, lr, got 'T'"):
+    with pytest.raises(ValueError, match="setting must be one of temperature, alpha, lr, epochs, got 'T'"):
         table.axis("T")
     table.interrupted = True
     with pytest.raises(ValueError, match="must have all students of the sweep, and it was interrupted"):
@@ -120,8 +130,8 @@ def test_csv_holds_every_row_to_the_last_digit(table, tmp_path):
 
 def test_a_table_prints_validation_metrics_by_settings(table):
     lines = repr(table).splitlines()
-    assert lines[0].split() == ["temperature", "alpha", "lr", "seeds", "diverged", "errors", "nll"]
-    assert lines[1].split() == ["-", "0", "0.1", "2", "-", "105", "±", "7.1", "0.105", "±", "0.0071"]
-    assert lines[4].split() == ["1", "1", "0.1", "2", "1", "70", "0.07"]  # of two, one is left
+    assert lines[0].split() == ["temperature", "alpha", "lr", "epochs", "seeds", "diverged", "errors", "nll"]
+    assert lines[1].split() == ["-", "0", "0.1", "5", "2", "-", "105", "±", "7.1", "0.105", "±", "0.0071"]
+    assert lines[4].split() == ["1", "1", "0.1", "5", "2", "1", "70", "0.07"]  # of two, one is left
     assert lines[-1] == "Validation metrics of 10 students, mean ± standard deviation over seeds."
     assert "test" not in repr(table)

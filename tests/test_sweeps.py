@@ -47,7 +47,7 @@ def teacher_of(data, classes):
 def alone(factory, row, data, teacher_logits, **options):
     student = factory(row["seed"])
     soft = {"temperature": row["temperature"] or 1.0, "alpha": row["alpha"]}
-    options = {"lr": row["lr"]} | options
+    options = {"lr": row["lr"], "epochs": row["epochs"]} | options
     distill(student, teacher_logits, data.train, **soft, seed=row["seed"], progress=False, **options)
     return student
 
@@ -94,6 +94,36 @@ def test_over_epochs_and_in_any_chunks_students_are_those_trained_alone(image_da
     table = sweep(factory, image_data, logits, **GRID, lr=[0.002, 0.01], at_once=at_once, progress=False, **options)
     assert len(table.rows) == 2 * (2 * 2 + 1) * 2
     assert_each_as_alone(table, factory, image_data, logits, **options)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 5, 16, 100])
+@pytest.mark.parametrize("optimizer", [ADAM, SGD], ids=["Adam", "SGD"])
+def test_students_of_several_rates_and_lengths_are_those_trained_alone(blob_data, optimizer, at_once):
+    """In one stack, which those that are finished leave; the others keep their moments and their order of examples."""
+    factory = in_double(partial(mlp, 2, 8, 3))
+    logits = teacher_of(blob_data, 3)["train"]
+    options = {"batch_size": 70, "optimizer": optimizer}  # the last batch is shorter
+    settings = {"seeds": [3, 7], "temperature": [1.0, 5.0], "lr": [0.003, 0.03], "epochs": [4, 1, 2]}
+    table = sweep(factory, blob_data, logits, **settings, **options, at_once=at_once, progress=False)
+    assert table.axis("epochs") == [1, 2, 4]
+    assert len(table.rows) == 2 * 2 * 2 * 3
+    assert_each_as_alone(table, factory, blob_data, logits, **options)
+
+
+def test_students_of_all_rates_and_lengths_are_one_stack(blob_data, monkeypatch):
+    sizes = []
+
+    class Counted(Stack):
+        def __call__(self, inputs):
+            sizes.append(len(self.networks))
+            return super().__call__(inputs)
+
+    monkeypatch.setattr("kdtutor._together.Stack", Counted)
+    sweep(
+        in_double(partial(mlp, 2, 4, 3)), blob_data, None, alpha=0, seeds=[0, 1], lr=[0.1, 0.2, 0.3], epochs=[1, 2, 4],
+        batch_size=300, progress=False,
+    )  # fmt: skip
+    assert sizes == [18, 12, 6, 6]
 
 
 def test_other_activations_and_points_of_a_plane(blob_data):
@@ -283,25 +313,24 @@ def test_students_alone_need_no_teacher(blob_data):
     assert_each_as_alone(table, factory, blob_data, torch.zeros(300, 3), epochs=1)
 
 
-def test_rows_stand_by_rate_then_alpha_then_temperature_then_seed():
-    rows = grid([4, 2], [5.0, 1.0], [0.5, 0.0, 1.0], [0.1, 0.2])
-    keys = [(row["lr"], row["alpha"], row["temperature"], row["seed"]) for row in rows]
+def test_rows_stand_by_epochs_then_rate_then_alpha_then_temperature_then_seed():
+    rows = grid([4, 2], [5.0, 1.0], [0.5, 0.0, 1.0], [0.1, 0.2], [3, 1])
+    keys = [(row["epochs"], row["lr"], row["alpha"], row["temperature"], row["seed"]) for row in rows]
     soft = [(0.0, None), (0.5, 5.0), (0.5, 1.0), (1.0, 5.0), (1.0, 1.0)]
-    assert keys == [(lr, a, t, seed) for lr in (0.1, 0.2) for a, t in soft for seed in (4, 2)]
+    assert keys == [(n, lr, a, t, seed) for n in (3, 1) for lr in (0.1, 0.2) for a, t in soft for seed in (4, 2)]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 5, 8, 12, 100])
-def test_chunks_hold_each_row_once_one_rate_and_the_same_settings_for_each_seed(at_once):
-    rows = grid(range(5), [1.0, 2.0], [0.5, 1.0], [0.1, 0.2])
+def test_chunks_hold_each_row_once_and_the_same_settings_for_each_seed(at_once):
+    rows = grid(range(5), [1.0, 2.0], [0.5], [0.1, 0.2], [1, 3])
     places = chunks(rows, at_once)
     assert sorted(place for chunk in places for place in chunk) == list(range(len(rows)))
     for chunk in places:
         assert 1 <= len(chunk) <= at_once
         picked = [rows[place] for place in chunk]
-        assert len({row["lr"] for row in picked}) == 1
         seeds = list(dict.fromkeys(row["seed"] for row in picked))
         share = len(chunk) // len(seeds)
-        settings = [(row["temperature"], row["alpha"]) for row in picked]
+        settings = [(row["temperature"], row["lr"], row["epochs"]) for row in picked]
         assert settings == settings[:share] * len(seeds)
         assert [row["seed"] for row in picked] == [seed for seed in seeds for _ in range(share)]
 
@@ -374,6 +403,8 @@ def test_ctrl_c_within_a_student_does_not_count_it_as_finished(blob_data):
         ({"alpha": []}, r"alpha must hold at least one value, and none twice, got \[\]"),
         ({"lr": -1}, "lr must be a finite number > 0, got -1"),
         ({"epochs": 0}, "epochs must be a whole number >= 1, got 0"),
+        ({"epochs": [1, 2.0]}, r"epochs must be a whole number >= 1, got 2\.0"),
+        ({"epochs": [2, 2]}, r"epochs must hold at least one value, and none twice, got \[2, 2\]"),
         ({"batch_size": 0}, "batch_size must be a whole number >= 1, got 0"),
         ({"at_once": 0}, "at_once must be a whole number >= 1, got 0"),
     ],
@@ -419,12 +450,19 @@ def test_bad_data_and_factories_are_refused(blobs, blob_data):
 
 def test_numpy_numbers_and_iterators_are_plain_numbers_in_the_table(blob_data):
     logits, factory = teacher_of(blob_data, 3)["train"], in_double(partial(mlp, 2, 4, 3))
-    run = partial(sweep, factory, blob_data, logits, epochs=1, progress=False)
-    table = run(seeds=np.arange(2), temperature=iter([np.float32(2), 4]), alpha=np.float64(0.5), lr=np.array([0.1]))
-    plain = run(seeds=[0, 1], temperature=[2, 4], alpha=0.5, lr=0.1)
+    run = partial(sweep, factory, blob_data, logits, progress=False)
+    lengths = np.array([1])
+    table = run(
+        seeds=np.arange(2),
+        temperature=iter([np.float32(2), 4]),
+        alpha=np.float64(0.5),
+        lr=np.array([0.1]),
+        epochs=lengths,
+    )
+    plain = run(seeds=[0, 1], temperature=[2, 4], alpha=0.5, lr=0.1, epochs=1)
     assert table.rows == plain.rows
     assert {type(row[name]) for row in table.rows for name in ("temperature", "alpha", "lr")} == {float}
-    assert {type(row["seed"]) for row in table.rows} == {int}
+    assert {type(row[name]) for row in table.rows for name in ("seed", "epochs")} == {int}
 
 
 def test_the_global_random_state_is_left_alone(blob_data):
@@ -437,11 +475,12 @@ def test_the_global_random_state_is_left_alone(blob_data):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_progress_bar_counts_epochs_of_students(blob_data, capsys):
+@pytest.mark.parametrize("at_once", [1, None])
+def test_the_progress_bar_counts_epochs_of_students(blob_data, capsys, at_once):
     logits = teacher_of(blob_data, 3)["train"]
-    run = partial(sweep, in_double(partial(mlp, 2, 4, 3)), blob_data, logits, seeds=[0, 1, 2], epochs=2)
-    run()
-    assert "6/6" in capsys.readouterr().err
+    run = partial(sweep, in_double(partial(mlp, 2, 4, 3)), blob_data, logits, seeds=[0, 1], epochs=[1, 3])
+    run(at_once=at_once)
+    assert "8/8" in capsys.readouterr().err
     run(progress=False)
     assert capsys.readouterr() == ("", "")
 
