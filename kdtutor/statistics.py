@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite, nan, sqrt
 from statistics import fmean
 
 import numpy as np
@@ -36,6 +36,7 @@ class PairedDifference:
     interval: Interval
     pairs: int  # of seeds; two single models are one pair
     names: tuple[str, str] | None = None
+    p_value: float = nan  # two-sided, of the hypothesis that there is no difference
 
     @property
     def verdict(self) -> str:
@@ -131,9 +132,10 @@ def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float 
     differences = [after - before for before, after in zip(a, b, strict=True)]
     mean = fmean(differences)
     if len(set(differences)) == 1:  # nothing varies: SciPy would divide 0 by 0
-        return PairedDifference(mean, Interval(mean, mean, confidence), len(a))
-    low, high = ttest_rel(b, a).confidence_interval(confidence)
-    return PairedDifference(mean, Interval(float(low), float(high), confidence), len(a))
+        return PairedDifference(mean, Interval(mean, mean, confidence), len(a), p_value=float(mean == 0))
+    test = ttest_rel(b, a)
+    low, high = test.confidence_interval(confidence)
+    return PairedDifference(mean, Interval(float(low), float(high), confidence), len(a), p_value=float(test.pvalue))
 
 
 def paired_errors(
@@ -182,8 +184,11 @@ def paired_errors(
         moves += generator.standard_t(seeds - 1, resamples) * by_seed.std(ddof=1) / sqrt(seeds)
 
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(mean + moves, tails)
-    return PairedDifference(float(mean), Interval(float(low), float(high), confidence), seeds, names)
+    means = mean + moves
+    low, high = np.quantile(means, tails)
+    beyond = min((means <= 0).sum(), (means >= 0).sum())  # resamples on the other side of no difference
+    p_value = min(1.0, 2 * (beyond + 1) / (resamples + 1))
+    return PairedDifference(float(mean), Interval(float(low), float(high), confidence), seeds, names, p_value)
 
 
 def _means_of_resamples(by_image: np.ndarray, resamples: int, generator: np.random.RandomState) -> np.ndarray:

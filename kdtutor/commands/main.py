@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from kdtutor._text import one_line
-from kdtutor.commands import assignments, bench, data, diagnose, distill, grade, publish, reproduce, teacher
+from kdtutor.commands import assignments, bench, data, diagnose, distill, evidence, grade, publish, reproduce, teacher
 
 # In the order of --help. A command's module has HELP (one line) and add_arguments(parser), which also names the
 # function that does the work: its parameters are the command's arguments, and it returns the exit status.
@@ -14,6 +14,7 @@ COMMANDS = {
     "distill": distill,
     "teacher": teacher,
     "reproduce": reproduce,
+    "evidence": evidence,
     "diagnose": diagnose,
     "assignments": assignments,
     "grade": grade,

@@ -1,12 +1,15 @@
 """Finished trainings on disk, one line of JSON each. What is there isn't trained again; Ctrl-C loses only the current
 one."""
 
+import base64
 import json
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -103,3 +106,14 @@ def wrong_from_indices(indices: list[int], total: int = 10_000) -> Tensor:
     wrong = torch.zeros(total, dtype=torch.bool)
     wrong[indices] = True
     return wrong
+
+
+def pack_wrong(wrong: Tensor) -> str:
+    """Which examples are classified wrongly, (N,) bool, as a short string: a bit each, compressed, in base64."""
+    return base64.b64encode(zlib.compress(np.packbits(wrong.numpy()).tobytes(), 9)).decode()
+
+
+def unpack_wrong(packed: str, total: int) -> Tensor:
+    """(total,) bool: `pack_wrong` undone."""
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(packed)), dtype=np.uint8)
+    return torch.from_numpy(np.unpackbits(bits, count=total).astype(bool))

@@ -1,0 +1,34 @@
+"""`kdtutor evidence`: the trainings that the ledger's verdicts rest on."""
+
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+
+HELP = "train what the ledger's verdicts rest on, over two hours; can be resumed"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The claims, --data, --quick and --out."""
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help="such as 'few labels' (default: all)")
+    parser.add_argument("--data", default="mnist", help="mnist, usps, strokes or fashion (default %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a small version of everything, in two minutes")
+    parser.add_argument("--out", type=Path, help="folder for the records (default runs/evidence)")
+    parser.set_defaults(work=evidence)
+
+
+def evidence(claims: list[str], data: str, quick: bool, out: Path | None) -> int:
+    """Train what `out` doesn't have yet, and print the verdicts."""
+    from kdtutor.course.evidence import ledger, running
+
+    if out is None:
+        out = Path("runs", "evidence-quick" if quick else "evidence")
+    out = out / data
+
+    start = time.perf_counter()
+    try:
+        running.run(claims, data, out, quick)
+    except KeyboardInterrupt:
+        print(f"kdtutor: interrupted; {out} keeps the finished trainings, the same command goes on")
+        return 130
+    print(f"\n{ledger.text(claims, out)}\n\nIn {out}: the records. {time.perf_counter() - start:.0f} s")
+    return 0

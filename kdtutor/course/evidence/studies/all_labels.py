@@ -1,0 +1,113 @@
+"""All labels: a student alone and distilled, in several widths and lengths, on images as they are and shifted."""
+
+from functools import cache
+
+from torch import Tensor
+
+from kdtutor.course.evidence.digits import Digits
+from kdtutor.course.evidence.protocol import Arm, Experiment
+from kdtutor.course.evidence.students import Lesson, labels_grid, singly, soft_grid, swept
+from kdtutor.data import jitter
+from kdtutor.evaluation import predict
+from kdtutor.models import mlp
+from kdtutor.training import train
+from kdtutor.views import Views
+
+LABELS = "training on the labels"
+TEACHER = "distilling from the convolutional teacher"
+AT_1 = "distilling at T = 1"
+WIDE = "distilling from 784-1200-1200-10"
+LABELS_SHIFTED = "training on the labels of shifted images"
+TEACHER_SHIFTED = "distilling on shifted images"
+SCRIPT = "the article's T = 5 and alpha = 0.7"
+
+BATCH = 256
+UNITS = (5, 30, 100, 300)
+EPOCHS = (3, 10, 30)
+STANDARD = "all labels, 784-100-100-10, 10 epochs"
+
+
+def standard(digits: Digits) -> list[Experiment]:
+    """784-100-100-10 for 10 epochs, with the controls: T = 1, another teacher, shifted images with and without it."""
+    epochs = (10,)
+    data = digits.data
+
+    def labels(seed: int) -> Lesson:
+        return data.train, {"train": digits.answers, **digits.held_out_answers}
+
+    def wide(seed: int) -> Lesson:
+        return data.train, digits.wide_answers
+
+    @cache
+    def shown_shifted() -> Views:
+        return Views(data.train, digits.teacher)
+
+    def network(seed: int):
+        return mlp(784, 100, 100, 10, seed=seed)
+
+    units = [100, 100]
+    arms = [
+        Arm(LABELS, swept(units, labels, data, BATCH), labels_grid(epochs)),
+        Arm(TEACHER, swept(units, labels, data, BATCH), soft_grid(epochs)),
+        Arm(AT_1, swept(units, labels, data, BATCH), soft_grid(epochs, temperatures=(1.0,))),
+        Arm(
+            LABELS_SHIFTED,
+            singly(network, lambda seed: (data.train, None), data, augment=jitter, batch_size=BATCH),
+            labels_grid(epochs),
+        ),
+        Arm(
+            TEACHER_SHIFTED,
+            singly(network, lambda seed: (data.train, shown_shifted()), data, batch_size=BATCH),
+            soft_grid(epochs),
+        ),
+    ]
+    if digits.wide_answers is not None:
+        arms.append(Arm(WIDE, swept(units, wide, data, BATCH), soft_grid(epochs)))
+    return [Experiment(STANDARD, data, arms)]
+
+
+def widths(digits: Digits) -> list[Experiment]:
+    """Two hidden layers of 5 to 300 units, short, middle and long trainings; those of `standard` apart."""
+
+    def lesson(seed: int) -> Lesson:
+        return digits.data.train, digits.answers
+
+    experiments = []
+    for units in UNITS:
+        for epochs in EPOCHS:
+            name = capacity_name(units, epochs)
+            if name == STANDARD or (units == 300 and epochs == 30):
+                continue
+            train_all = swept([units, units], lesson, digits.data, BATCH)
+            arms = [
+                Arm(LABELS, train_all, labels_grid((epochs,))),
+                Arm(TEACHER, train_all, soft_grid((epochs,), temperatures=(1.0, 4.0, 16.0))),
+            ]
+            experiments.append(Experiment(name, digits.data, arms, seeds=5))
+    return experiments
+
+
+def capacity_name(units: int, epochs: int) -> str:
+    """The name of an experiment with this width and length."""
+    return f"all labels, 784-{units}-{units}-10, {epochs} epochs"
+
+
+def script(digits: Digits) -> list[Experiment]:
+    """The article's networks, T, alpha and number of epochs, with a teacher that is trained for 3 epochs."""
+    data = digits.data
+
+    @cache
+    def answers(seed: int) -> Tensor:
+        teacher = mlp(784, 512, 256, 10, seed=seed + 1000)
+        train(teacher, data.train, epochs=3, batch_size=BATCH, lr=3e-3, seed=seed, progress=False)
+        return predict(teacher, data.train)
+
+    def lesson(seed: int) -> Lesson:
+        return data.train, answers(seed)
+
+    train_all = swept([128], lesson, data, BATCH)
+    arms = [
+        Arm(LABELS, train_all, labels_grid((5,))),
+        Arm(SCRIPT, train_all, soft_grid((5,), temperatures=(5.0,), alphas=(0.7,))),
+    ]
+    return [Experiment("the article's script, 784-128-10, 5 epochs", data, arms)]
