@@ -1,4 +1,4 @@
-"""Examples in memory, and ways to change them. Files are read in `loading`, datasets of one example at a time in `stacking`."""
+"""Examples in memory, and ways to change them. `loading` reads files, `stacking` datasets of single examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
