@@ -404,6 +404,15 @@ def test_data_fetches_mnist_once(files, monkeypatch, capsys):
     assert capsys.readouterr() == (2 * complete, "")
 
 
+@pytest.mark.parametrize(
+    ("name", "title", "folder"), [("fashion", "FashionMNIST", "FashionMNIST/raw"), ("usps", "USPS", ".")]
+)
+@pytest.mark.usefixtures("files")
+def test_data_looks_for_other_data_sets(tmp_path, capsys, name, title, folder):
+    assert main.main(["data", name]) == 1
+    assert capsys.readouterr().out.startswith(f"{title}: not in {tmp_path / 'here' / folder}. Add --fetch")
+
+
 def test_data_names_a_damaged_file(files, capsys):
     main.main(["data", "--fetch"])
     labels = files / "t10k-labels-idx1-ubyte"

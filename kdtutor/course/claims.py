@@ -1,8 +1,8 @@
-"""The ledger: claims on distillation, and what the course's notebooks find of each.
+"""The ledger: claims on distillation, and what the course finds of each.
 
-A notebook ends an experiment with a `finding`, which is stored with its outputs; `collect` reads the findings back, and
-`markdown` makes the table of them that is a page of the site. So the ledger can't say anything that a notebook didn't
-measure.
+A comparison's finding comes from its records (`evidence.ledger.finding`); what a notebook computes itself ends in
+`derived` or `compared`. Either is shown in a notebook and stored with its outputs; `collect` reads the findings back,
+and `markdown` makes the table of them that is a page of the site. So the ledger can't say anything that wasn't measured.
 """
 
 import json
