@@ -136,9 +136,10 @@ def recorded(path, rates=(1e-3, 3e-3, 1e-2), choosers=3, seeds=range(10), arms=(
     """Records of an experiment; `errors` of each arm of 1,000 images."""
     records = Records(path)
     for arm in arms:
+        values = [300.0] * (choosers if arm == "b" else 3)
         for lr in rates if arm == "b" else (1e-3, 3e-3, 1e-2):
             key = {"experiment": "experiment", "arm": arm, "lr": lr}
-            records.add("choice", lambda **_: {"validation": [300.0] * (choosers if arm == "b" else 3)}, **key)
+            records.add("choice", lambda values=values, **_: {"validation": values}, **key)
         for seed in seeds if arm == "b" else range(10):
             wrong = torch.zeros(1000, dtype=torch.bool)
             wrong[seed : seed + (errors or {}).get(arm, 30)] = True

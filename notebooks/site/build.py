@@ -35,7 +35,7 @@ WORDS, LINES = 200, 20  # read in a minute, of text and of code
 
 # The pages below a page. Its source doesn't list them: it is also read on GitHub, where a toctree is noise.
 BELOW = {
-    "claims.md": ["method", "hinton"],
+    "claims.md": ["compare", "evidence", "hinton"],
     "package.md": [
         "diagnose",
         "sweeps",

@@ -111,12 +111,7 @@ def sentence(comparison: Comparison, seen: PairedDifference) -> str:
     """A comparison in a sentence, with its situation."""
     if comparison.metric == "errors" and seen.names is not None:
         return f"{comparison.experiment}: {seen}"
-    what = comparison.metric.replace("_", " ")
-    if comparison.metric == "errors":  # of a measurement, whose two sides have names of their own
-        return f"{comparison.experiment}: {comparison.b} minus {comparison.a}: {short(seen)}, {seen.pairs} paired seeds"
-    return (
-        f"{comparison.experiment}: {what}, {comparison.b} minus {comparison.a}: {short(seen)}, {seen.pairs} paired seeds"
-    )
+    return f"{label(comparison)}: {short(seen)}, {seen.pairs} paired seeds"
 
 
 def label(comparison: Comparison) -> str:

@@ -53,8 +53,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Arms to be compared in one situation, on the held-out images of `data`; `longest` bounds the epochs. Where a student
-    takes minutes there are fewer `seeds`."""
+    """Arms to be compared in one situation, on the held-out images of `data`; `longest` bounds the epochs. Where a
+    student takes minutes there are fewer `seeds`."""
 
     name: str
     data: Dataset
