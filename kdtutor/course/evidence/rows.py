@@ -207,7 +207,7 @@ def _evidence() -> dict[str, Evidence]:
                     "one-rate",
                     "20 views of 1,000 labels, one learning rate for both",
                     "difference at 0.001",
-                    "difference at 0.006",
+                    "difference at 0.01",
                     "different",
                 )
             ]
