@@ -10,9 +10,10 @@ from pathlib import Path
 
 from kdtutor import data
 from kdtutor.course.claims import ClaimFinding
+from kdtutor.course.evidence import verdicts
 from kdtutor.course.evidence.rows import EVIDENCE
 from kdtutor.course.evidence.verdicts import Comparison, chosen, difference, holm, together, verdict
-from kdtutor.course.records import Records
+from kdtutor.course.records import Records, Row
 from kdtutor.results import text_table
 from kdtutor.statistics import PairedDifference
 
@@ -44,12 +45,12 @@ def judge(folder: Path) -> dict[str, Judgement]:
 
     judgements = {}
     for claim, measured in decides.items():
-        verdicts = []
+        of_comparisons = []
         for comparison, _ in measured:
             wider = difference(_records(folder, comparison), comparison, levels[claim])
-            verdicts.append(verdict(wider, comparison.promised, comparison.margin))
+            of_comparisons.append(verdict(wider, comparison.promised, comparison.margin))
         beside = _measured(folder, EVIDENCE[claim].beside)
-        judgements[claim] = Judgement(claim, together(verdicts), measured, beside)
+        judgements[claim] = Judgement(claim, together(of_comparisons), measured, beside)
     return judgements
 
 
@@ -85,6 +86,22 @@ def finding(claim: str) -> ClaimFinding:
         elsewhere=_elsewhere(claim),
         tuned=_tuned(judgement),
     )
+
+
+def compare(study: str, experiment: str, a: str, b: str, metric: str = "errors") -> PairedDifference:
+    """A difference of two arms, from the records that ship with the course."""
+    comparison = Comparison(study, experiment, a, b, metric=metric)
+    return difference(_records(data.shipped() / "evidence" / MAIN, comparison), comparison)
+
+
+def results(study: str, experiment: str, arm: str) -> list[Row]:
+    """What was measured of an arm's students on the test images, one row per seed; see `protocol.measure`."""
+    return verdicts.results(Records(data.shipped() / "evidence" / MAIN / f"{study}.jsonl"), experiment, arm)
+
+
+def settings(study: str, experiment: str, arm: str) -> dict[str, float]:
+    """What was chosen for an arm, as options of `sweep`."""
+    return results(study, experiment, arm)[0]["chosen"]
 
 
 def _elsewhere(claim: str) -> str:
