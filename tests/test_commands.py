@@ -275,7 +275,7 @@ def test_ctrl_c_saves_nothing(distill, tmp_path, monkeypatch, capsys):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kdtutor._together.kl_by_example", stop)
+    monkeypatch.setattr("kdtutor._closed_form.Objective.gradient", stop)
     assert distill() == 130
     assert capsys.readouterr().err == "kdtutor: interrupted, no results were saved\n"
     assert not list(tmp_path.glob("out/*"))

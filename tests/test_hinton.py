@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from kdtutor import Dataset, _together, checkpoints, distill, jitter, mlp, predict, train, training
+from kdtutor import Dataset, checkpoints, distill, jitter, mlp, predict, train, training
+from kdtutor._closed_form import Objective
 from kdtutor.course.hinton import measures, paper, reproduction
 from kdtutor.course.hinton.choices import SPLITS, TUNING_SEED
 from kdtutor.course.hinton.reproduction import Section
@@ -379,7 +380,7 @@ def test_one_that_is_interrupted_again_and_again_comes_to_the_same_rows_and_weig
     for module, name, calls, unfinished in (
         (training, "cross_entropy", 3, "teacher"),
         (training, "distillation_loss", 6, "student"),
-        (_together, "kl_by_example", 2, "width"),
+        (Objective, "losses", 2, "width"),
         (training, "distillation_loss", 6, "best"),
     ):
         again = small(tmp_path, few)
