@@ -95,6 +95,7 @@ def write(folder, claim, difference, seeds=10, images=1000):
                 row = {"wrong": pack_wrong(wrong), "images": images, "chosen": {"lr": 3e-3, "epochs": 10, "alpha": 0.0}}
                 numbers = dict.fromkeys(["errors", *details.PROBABILITIES], 10.0 * errors)
                 records.add("result", lambda r=row, n=numbers, **_: {**r, **n, "at_limit": []}, **key, seed=seed)
+        records("finished", lambda **_: {}, experiment=comparison.experiment)
 
 
 class TestLedger:
@@ -108,6 +109,12 @@ class TestLedger:
     def test_a_claim_without_records_is_left_out(self, tmp_path):
         write(tmp_path, "born again", 40)
         assert [*ledger.judge(tmp_path)] == ["born again"], "of its study the claim 'mutual' lacks an arm"
+
+    def test_half_an_experiment_is_not_judged(self, tmp_path):
+        write(tmp_path, "reverse", -40)
+        path = tmp_path / "generations.jsonl"
+        path.write_text("".join(line for line in path.open() if '"finished"' not in line))
+        assert ledger.judge(tmp_path) == {}
 
     def test_the_more_claims_the_wider_the_intervals(self, tmp_path, monkeypatch):
         asked = []

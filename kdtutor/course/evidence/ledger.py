@@ -55,14 +55,14 @@ def judge(folder: Path) -> dict[str, Judgement]:
 
 
 def _measured(folder: Path, comparisons: Sequence[Comparison]) -> list[tuple[Comparison, PairedDifference]]:
-    """Those of the comparisons that `folder` has records of, each with its difference."""
+    """Those of the comparisons whose experiment is finished and has both arms (some are MNIST's alone), each with its
+    difference."""
     measured = []
     for comparison in comparisons:
         records = _records(folder, comparison)
-        if records.rows("measurement", experiment=comparison.experiment) or (
-            records.rows("result", experiment=comparison.experiment, arm=comparison.a)
-            and records.rows("result", experiment=comparison.experiment, arm=comparison.b)
-        ):
+        arms = {row["settings"].get("arm") for row in records.rows("result", experiment=comparison.experiment)}
+        whole = records.find("finished", experiment=comparison.experiment) is not None
+        if whole and (not arms or {comparison.a, comparison.b} <= arms):
             measured.append((comparison, difference(records, comparison)))
     return measured
 

@@ -104,6 +104,7 @@ def run_experiment(experiment: Experiment, records: Records, plan: Plan) -> None
             key = {"experiment": experiment.name, "arm": arm.name, "seed": seed}
             if records.find("result", **key) is None:
                 records.add("result", _result(arm, experiment, choice), **key)
+    _finish(experiment.name, records)
 
 
 def run_measurement(measurement: Measurement, records: Records, plan: Plan) -> None:
@@ -112,6 +113,12 @@ def run_measurement(measurement: Measurement, records: Records, plan: Plan) -> N
         key = {"experiment": measurement.name, "seed": seed}
         if records.find("measurement", **key) is None:
             records.add("measurement", lambda seed, **_: dict(measurement.measure(seed)), **key)
+    _finish(measurement.name, records)
+
+
+def _finish(name: str, records: Records) -> None:
+    """Record that an experiment is whole: half an experiment isn't judged."""
+    records("finished", lambda **_: {}, experiment=name)
 
 
 def check_fair(experiment: Experiment, plan: Plan) -> None:
