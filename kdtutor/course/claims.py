@@ -27,7 +27,7 @@ CLAIMS = {
     "less noise": ("Soft targets' gradients are less noisy, relative to their mean", "A, E"),
     "higher rate": ("Less gradient noise allows a higher learning rate (for the loss with its factor T²)", "E"),
     "wrong labels": ("The teacher keeps the student from fitting wrong labels", "A"),
-    "entropy": ("A high temperature raises the targets' entropy, so each says more", "E"),
+    "entropy": ("A high temperature raises the targets' entropy", "E"),
     "capacity": ("A small network can't find by itself what a teacher can tell it", "E"),
     "missing class": (
         "A student learns a class that it never sees from the teacher's other answers",
