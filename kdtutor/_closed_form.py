@@ -13,7 +13,7 @@ All is for K networks at once, and K may be 1. A step of a small network takes h
 most of its time on its graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -88,15 +88,6 @@ class ReluChain:
         self.layers = list(zip(weights[::2], weights[1::2], gradients[::2], gradients[1::2], strict=True))
         self.inputs: list[Tensor] = []  # of each layer
 
-    @classmethod
-    def of(cls, network: nn.Module) -> "ReluChain":
-        """Of one network: its own weights, which get gradients that `backward` fills."""
-        weights = [weight.detach()[None] for weight in network.parameters()]
-        gradients = [torch.empty_like(weight) for weight in weights]
-        for weight, gradient in zip(network.parameters(), gradients, strict=True):
-            weight.grad = gradient[0]
-        return cls(weights, gradients)
-
     def logits(self, inputs: Tensor) -> Tensor:
         """Inputs (B, S, ...) to logits (K, C, B)."""
         x = inputs.flatten(2).permute(1, 2, 0)  # (S, in, B)
@@ -122,6 +113,21 @@ class ReluChain:
             if x is not self.inputs[0]:
                 gradient = torch.bmm(weight.transpose(1, 2), gradient)
                 gradient = torch.ops.aten.threshold_backward(gradient, x, 0)  # 0 where x isn't > 0
+
+
+# What an optimizer trains, and the places of its weights and of its gradients in a chain.
+Part = tuple[Tensor, Tensor, Tensor]
+
+
+def step(optimizers: Iterable[torch.optim.Optimizer], parts: Sequence[Part]) -> None:
+    """Follow the gradients. The optimizers may forget gradients and make new tensors: the chain's stay in place."""
+    for trained, _, gradient in parts:
+        trained.grad = gradient
+    for optimizer in optimizers:
+        optimizer.step()
+    for trained, weight, _ in parts:
+        if trained.data_ptr() != weight.data_ptr():
+            trained.data = weight.copy_(trained.data)
 
 
 def has_closed_form(
@@ -181,13 +187,14 @@ def fit_in_closed_form(
     targets = objective.targets(p, data.labels.to(device)[None])[0].T.contiguous()  # (N, C)
 
     def train_epoch(opt: torch.optim.Optimizer, generator: torch.Generator) -> tuple[float, float]:
+        parts = [(weight, weight.detach(), torch.zeros_like(weight.detach())) for weight in model.parameters()]
+        student = ReluChain([weight[None] for _, weight, _ in parts], [gradient[None] for _, _, gradient in parts])
         seen = []
         for inputs, labels, index in batches(data, batch_size, device, generator):
             assert index is not None
-            student = ReluChain.of(model)  # in each step: an optimizer may put new tensors into the model
             logits = student.logits(as_input(inputs, dtype)[:, None])  # (1, C, B)
             student.backward(objective.gradient(logits, targets.index_select(0, index).T[None]))
-            opt.step()
+            step([opt], parts)
             seen.append((logits[0].T, labels, index))
 
         logits, labels, index = (torch.cat(parts) for parts in zip(*seen, strict=True))

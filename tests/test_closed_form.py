@@ -95,17 +95,6 @@ def test_every_gradient_is_autograds(sizes, groups, dtype):
             torch.testing.assert_close(gradient[k].double(), weight.grad, **tolerance)
 
 
-def test_a_chain_of_one_fills_the_networks_own_gradients():
-    network, twin = (mlp(4, 5, 3, seed=0).to(DOUBLE) for _ in range(2))
-    inputs, at_logits = torch.randn(7, 4, dtype=DOUBLE), torch.randn(7, 3, dtype=DOUBLE)
-    chain = ReluChain.of(network)
-    torch.testing.assert_close(chain.logits(inputs[:, None])[0].T, twin(inputs))
-    chain.backward(at_logits.T[None])
-    twin(inputs).backward(at_logits)
-    for weight, other in zip(network.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(weight.grad, other.grad)
-
-
 def hooked(register):
     network = mlp(4, 3, 2)
     register(network)
@@ -194,6 +183,27 @@ def test_images_of_bytes_are_scaled(images, monkeypatch):
 
     ours, theirs = both_ways(run, monkeypatch)
     assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+class NewTensors(torch.optim.Optimizer):
+    """Plain descent that writes no tensor in place, and forgets the gradients."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data = weight.data - group["lr"] * weight.grad
+        self.zero_grad()
+
+
+def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blobs):
+    ours, theirs = mlp(2, 8, 3, seed=0).double(), mlp(2, 8, 3, seed=0).double()
+    train(ours, blobs, optimizer=NewTensors, **QUICK)
+    train(theirs, blobs, optimizer=torch.optim.SGD, **QUICK)
+    for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(weight, other)
 
 
 @pytest.mark.parametrize("temperature", [4.0, 1e-200])
