@@ -9,8 +9,8 @@ outputs, B examples side by side:
 
     dL/dW = dL/dz xᵀ     dL/db = the sum of dL/dz over the examples     dL/dx = Wᵀ dL/dz where x > 0, else 0
 
-All is for K networks at once, and K may be 1. A step of a small network takes half as long as by autograd, which spends
-most of its time on its graph.
+All is for K networks at once, and K may be 1. A step of a small network, 784-50-10 say, takes 0.6 times as long as by
+autograd, which spends its time on a graph; for large ones, and for many at once, the products are nearly all there is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,6 +39,8 @@ class Objective:
     ) -> None:
         self.t = torch.tensor(temperature, device=device, dtype=dtype)[:, None, None]  # (K, 1, 1)
         self.a = torch.tensor(alpha, device=device, dtype=dtype)[:, None, None]
+        self.soft_weight = self.a * self.t  # of q - p
+        self.hard_weight = 1 - self.a
 
     def soften(self, teacher_logits: Tensor) -> Tensor:
         """The teacher's probabilities p at each network's temperature, (K, C, B)."""
@@ -47,11 +49,12 @@ class Objective:
     def targets(self, p: Tensor, labels: Tensor) -> Tensor:
         """alpha * T * p + (1 - alpha) * onehot(label), (K, C, B): the gradient's part that no student changes."""
         onehot = torch.zeros_like(p).scatter_(1, labels[:, None], 1)
-        return self.a * self.t * p + (1 - self.a) * onehot
+        return self.soft_weight * p + self.hard_weight * onehot
 
     def gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
         """dL/dz (K, C, B) of each network's mean loss over the batch, given its `targets`."""
-        answers = self.a * self.t * F.softmax(logits / self.t, dim=1) + (1 - self.a) * F.softmax(logits, dim=1)
+        q = F.softmax(logits / self.t, dim=1)
+        answers = self.soft_weight * q + self.hard_weight * F.softmax(logits, dim=1)
         return answers.sub_(targets).div_(logits.shape[-1])
 
     def losses(self, logits: Tensor, p: Tensor, labels: Tensor) -> Tensor:

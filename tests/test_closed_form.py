@@ -67,6 +67,19 @@ def test_a_class_that_the_teacher_rules_out_pulls_as_by_autograd(batch, alpha):
     assert objective.losses(student, p, labels).isfinite().all()
 
 
+def test_a_class_that_both_rule_out_adds_nothing(batch):
+    student, teacher, labels = batch
+    ruled_out = torch.full_like(student[:, :1], -math.inf)
+    objective = Objective([4.0] * 3, [1.0] * 3, DOUBLE, CPU)
+    p = objective.soften(teacher)
+    with_class = torch.cat([student, ruled_out], dim=1)
+    p_with_class = objective.soften(torch.cat([teacher, ruled_out], dim=1))
+    assert torch.equal(objective.losses(with_class, p_with_class, labels), objective.losses(student, p, labels))
+    gradient = objective.gradient(with_class, objective.targets(p_with_class, labels))
+    assert torch.equal(gradient[:, :5], objective.gradient(student, objective.targets(p, labels)))
+    assert (gradient[:, 5] == 0).all()
+
+
 # Of a network, with respect to its weights
 
 
