@@ -74,6 +74,8 @@ def is_relu_chain(network: nn.Module) -> bool:
     float64, all of it trained, with nothing that listens in."""
     if not stackable([network]) or dtype_of(network) not in (torch.float32, torch.float64):
         return False
+    if not all(weight.is_contiguous() for weight in network.parameters()):
+        return False
     first, *kinds = [type(layer) for layer in network.children()]
     alternate = {*kinds[::2]} == {nn.Linear} and {*kinds[1::2]} <= {nn.ReLU}
     return first is nn.Flatten and alternate and kinds[-1] is nn.Linear

@@ -108,9 +108,9 @@ def test_every_gradient_is_autograds(sizes, groups, dtype):
             torch.testing.assert_close(gradient[k].double(), weight.grad, **tolerance)
 
 
-def hooked(register):
+def changed(change):
     network = mlp(4, 3, 2)
-    register(network)
+    change(network)
     return network
 
 
@@ -129,10 +129,11 @@ def hooked(register):
         (nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(4, 3)), False),
         (nn.Sequential(nn.Flatten()), False),
         (nn.Sequential(nn.Linear(4, 3)), False),
-        (hooked(lambda net: net[1].register_forward_hook(lambda *_: None)), False),
-        (hooked(lambda net: net[1].weight.register_hook(lambda gradient: None)), False),
-        (hooked(lambda net: net[1].weight.register_post_accumulate_grad_hook(lambda weight: None)), False),
-        (hooked(lambda net: net[1].weight.requires_grad_(False)), False),
+        (changed(lambda net: net[1].register_forward_hook(lambda *_: None)), False),
+        (changed(lambda net: net[1].weight.register_hook(lambda gradient: None)), False),
+        (changed(lambda net: net[1].weight.register_post_accumulate_grad_hook(lambda weight: None)), False),
+        (changed(lambda net: net[1].weight.requires_grad_(False)), False),
+        (changed(lambda net: setattr(net[1].weight, "data", torch.zeros(4, 3).T)), False),
     ],
 )
 def test_what_is_a_chain_is_known(network, is_one):
