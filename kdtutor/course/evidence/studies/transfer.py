@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kdtutor import data
 from kdtutor.course.evidence.digits import Digits
-from kdtutor.course.evidence.protocol import Arm, Experiment, Settings, Trained
+from kdtutor.course.evidence.protocol import Arm, Experiment, Trained
+from kdtutor.course.evidence.search import Settings
 from kdtutor.course.evidence.students import RATES, Lesson, labels_grid, soft_grid, swept
 from kdtutor.data import Split
 from kdtutor.evaluation import predict
