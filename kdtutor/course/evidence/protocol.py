@@ -181,9 +181,7 @@ def _result(arm: Arm, experiment: Experiment, choice: Choice) -> Callable[..., R
     def make(experiment: str, arm: str, seed: int) -> Row:
         (student,) = train(seed, [choice.settings])
         if not all(bool(logits.isfinite().all()) for logits in student.values()):
-            raise FloatingPointError(
-                f"the student of seed {seed} must not diverge, got NaN for {arm!r} in {experiment!r}"
-            )
+            raise FloatingPointError(f"the student of seed {seed} must not diverge, got NaN: {arm!r} of {experiment!r}")
         return {"chosen": choice.settings, "at_limit": choice.at_limit, **measure(student, data)}
 
     train, data = arm.train, experiment.data

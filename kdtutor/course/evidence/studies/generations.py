@@ -1,5 +1,5 @@
-"""Teachers of the student's own kind, and teachers in between: a network like itself, a smaller one, another student, an
-assistant, a teacher of two tasks."""
+"""Teachers like the student itself, and teachers in between: a network of its size, a smaller one, another student; an
+assistant; a teacher of two tasks."""
 
 from collections.abc import Callable
 from functools import lru_cache
