@@ -138,7 +138,7 @@ def domains(digits: Digits) -> list[Experiment]:
         arm(WITH_FEW, with_few, soft),
         arm(FROM_HOME, from_home, soft),
     ]
-    return [Experiment("a teacher of one data set, students of another", target.data, arms)]
+    return [Experiment("a teacher of one data set, students of another", target.data, arms, longest=90)]
 
 
 def _drawn(target: Digits, seed: int) -> Split:
