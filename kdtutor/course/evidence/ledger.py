@@ -82,10 +82,21 @@ def finding(claim: str) -> ClaimFinding:
         claim,
         judgement.verdict,
         "; ".join(sentence(*measured) for measured in judgement.decides),
-        beside="; ".join(f"{label(comparison)}: {short(seen)}" for comparison, seen in judgement.beside),
+        beside=_beside(judgement),
         elsewhere=_elsewhere(claim),
         tuned=_tuned(judgement),
     )
+
+
+def _beside(judgement: Judgement) -> str:
+    """What stands beside the verdict; a situation is named where it differs from that of the comparison before."""
+    situation = judgement.decides[-1][0].experiment
+    parts = []
+    for comparison, seen in judgement.beside:
+        named = f"{comparison.experiment}: " if comparison.experiment != situation else ""
+        parts.append(f"{named}{_sides(comparison)}: {short(seen)}")
+        situation = comparison.experiment
+    return "; ".join(parts)
 
 
 def compare(study: str, experiment: str, a: str, b: str, metric: str = "errors") -> PairedDifference:
@@ -132,9 +143,13 @@ def sentence(comparison: Comparison, seen: PairedDifference) -> str:
 
 
 def label(comparison: Comparison) -> str:
-    """What is compared, in short."""
+    """What is compared, in short, with its situation."""
+    return f"{comparison.experiment}: {_sides(comparison)}"
+
+
+def _sides(comparison: Comparison) -> str:
     metric = "" if comparison.metric == "errors" else f"{comparison.metric.replace('_', ' ')}, "
-    return f"{comparison.experiment}: {metric}{comparison.b} minus {comparison.a}"
+    return f"{metric}{comparison.b} minus {comparison.a}"
 
 
 def short(seen: PairedDifference) -> str:

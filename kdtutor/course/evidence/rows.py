@@ -50,12 +50,13 @@ def _width(units: int, epochs: int) -> Comparison:
     return Comparison(study, name, all_labels.LABELS, all_labels.TEACHER)
 
 
-def _probabilities(experiment: tuple[str, str], a: str, b: str) -> list[Comparison]:
-    """NLL and calibration error, as they are and after temperature scaling."""
+def _probabilities(experiment: tuple[str, str], a: str, b: str, but: str = "") -> list[Comparison]:
+    """NLL and calibration error, as they are and after temperature scaling, without the one that decides."""
     comparisons = []
     for metric, margin in (("nll", 0.002), ("calibration_error", 0.001)):
         for name in (metric, f"{metric}_scaled"):
-            comparisons.append(Comparison(*experiment, a, b, metric=name, margin=margin))
+            if name != but:
+                comparisons.append(Comparison(*experiment, a, b, metric=name, margin=margin))
     return comparisons
 
 
@@ -171,9 +172,11 @@ def _evidence() -> dict[str, Evidence]:
         "early-stopped teacher": Evidence([Comparison(*TEACHERS, t.UNITS_100, t.STOPPED)]),
         "calibration": Evidence(
             [Comparison(*ALL, a.LABELS, a.TEACHER, "lower", "calibration_error", margin=0.001)],
-            _probabilities(ALL, a.LABELS, a.TEACHER)
-            + _probabilities(ALL, a.LABELS, a.WIDE)
-            + _probabilities(TWO_LAYERS, f.LABELS, f.TEACHER),
+            [
+                *_probabilities(ALL, a.LABELS, a.TEACHER, but="calibration_error"),
+                *_probabilities(ALL, a.LABELS, a.WIDE),
+                *_probabilities(TWO_LAYERS, f.LABELS, f.TEACHER),
+            ],
         ),
         "fidelity": Evidence(
             [Comparison("fidelity", "fidelity, 3,000 labels", t.FOR_ERRORS, t.FOR_AGREEMENT, "same")],
