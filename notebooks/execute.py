@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
-from kdtutor.course.hinton import paper
+from kdtutor.course.hinton import paper, table
 from kdtutor.course.publishing import insert_section
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:
     ledger = claims.markdown(findings, notebooks="../../")
     return {
         PAGES / "claims.md": _with_table("claims.md", "ledger", ledger),
-        PAGES / "hinton.md": _with_table("hinton.md", "paper", paper.markdown(paper.records())),
+        PAGES / "hinton.md": _with_table("hinton.md", "paper", table.markdown(paper.records())),
     }
 
 

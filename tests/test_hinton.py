@@ -46,6 +46,8 @@ SCALE = Scale(  # as small as it goes with two of what is to be told apart
     },
 )
 COMMON = {"quick": True}
+BLANK = Split(torch.zeros(1, 1, 28, 28, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
+NO_DATA = Dataset("blank", BLANK, BLANK, BLANK)
 OPTIONS = {"batch_size": 256, "lr": 1e-3, "device": "cpu", "progress": False}
 
 
@@ -215,7 +217,7 @@ class Planned(Section):
 
 def planned(folder, lot, *parts):
     folder.mkdir(exist_ok=True)
-    planned = small(folder, None, Planned)
+    planned = small(folder, NO_DATA, Planned)
     planned.lot = lot
     planned.run(parts)
     return planned
@@ -295,7 +297,7 @@ def test_parts_are_run_alone_after_the_teachers(tmp_path):
 
 
 def test_an_unknown_part_is_refused_before_anything_is_trained(tmp_path):
-    section = small(tmp_path, None)
+    section = small(tmp_path, NO_DATA)
     known = "teachers, 7 and 8, without 3, alone, 5 units, distilled, best"
     with pytest.raises(ValueError, match=f"parts must be among {known}, got 9 alone, cat"):
         section.run(["alone", "9 alone", "cat"])
@@ -353,6 +355,14 @@ def test_weights_that_are_nowhere_are_an_error(tmp_path):
     (tmp_path / "runs.jsonl").write_bytes(paper.records().path.read_bytes())
     with pytest.raises(FileNotFoundError, match=r"teacher-\d\.safetensors"):
         Section(None, tmp_path, quick=False, precision="float32").run()
+
+
+def test_a_quick_section_learns_from_some_of_the_images(tmp_path, digits, monkeypatch):
+    monkeypatch.setattr(reproduction, "QUICK_IMAGES", 200)
+    quick, full = (Section(digits, tmp_path, quick, "float32") for quick in (True, False))
+    assert torch.equal(quick.data.train.inputs, digits.train.inputs[:200])
+    assert (quick.data.validation, quick.data.test) == (digits.validation, digits.test)
+    assert full.data is digits
 
 
 # One that ran

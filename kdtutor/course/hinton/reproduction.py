@@ -29,6 +29,7 @@ from kdtutor.training import distill, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
+QUICK_IMAGES = 6000
 TEACHERS = "teachers"  # the part that trains them
 
 
@@ -41,8 +42,9 @@ class Section:
     """
 
     def __init__(self, data: Dataset, folder: Path, quick: bool, precision: str, device: str | None = None) -> None:
-        """`precision` is that of the products of the teachers and the best students: "float32" or "bfloat16"."""
-        self.data = data
+        """`precision` is that of the products of the teachers and the best students: "float32" or "bfloat16". A quick
+        section learns from some of the images."""
+        self.data = Dataset(data.name, data.train[:QUICK_IMAGES], data.validation, data.test) if quick else data
         self.folder = folder
         self.scale = QUICK if quick else FULL
         self.device = device

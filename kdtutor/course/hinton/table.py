@@ -115,13 +115,20 @@ def _lines_on_widths(trainings: Records) -> list[str]:
 def _line(name: str, published: int | None, errors: list[float], others: str = "") -> str:
     """A line of the table: the mean of our errors, and whether the paper's figure is among what one more run of ours
     would make; `others` are public reproductions."""
-    expected = prediction_interval(errors)
-    paper, verdict = "", ""
-    if published is not None:
-        paper = str(published)
-        verdict = f": {published} is inside" if published in expected else f": {published} is outside"
+    paper = "" if published is None else str(published)
     here = f"**{fmean(errors):.1f}** ({len(errors)} seeds)"
-    return f"| {name} | {paper} | {here} | {expected.low:.0f} to {expected.high:.0f}{verdict} | {others} |"
+    return f"| {name} | {paper} | {here} | {_one_more(errors, published)} | {others} |"
+
+
+def _one_more(errors: list[float], published: int | None) -> str:
+    """The errors of one more run, and whether the paper's figure is among them. Nothing while there is but one run."""
+    if len(errors) < 2:
+        return ""
+    expected = prediction_interval(errors)
+    text = f"{max(0, expected.low):.0f} to {expected.high:.0f}"
+    if published is None:
+        return text
+    return f"{text}: {published} is {'inside' if published in expected else 'outside'}"
 
 
 def _errors(rows: list[Row]) -> list[float]:
