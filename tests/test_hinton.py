@@ -286,6 +286,14 @@ def test_a_second_run_chooses_nothing_anew(tmp_path):
         assert made(planned(folder, lot)) == made(planned(folder, lot))
 
 
+def test_results_of_what_is_not_chosen_any_more_are_refused(tmp_path):
+    section = planned(tmp_path, 0, "alone")
+    chosen = rows(section, "result")[0]["chosen"]
+    section.choose_for = lambda name: Choice({**chosen, "lr": 0.5}, {})
+    with pytest.raises(ValueError, match=r"results of 'alone' must be of what is chosen now, .*0\.5.*, got .*remove"):
+        section.run(["alone"])
+
+
 def test_parts_are_run_alone_after_the_teachers(tmp_path):
     section = planned(tmp_path, 0, "alone")
     assert {row["settings"].get("method", row["kind"]) for row in rows(section)} == {"teacher", "alone"}

@@ -56,7 +56,7 @@ class Section:
         """Make the rows of these parts that aren't recorded yet: of the teachers, which all students need, and of
         methods by name. None: of all.
 
-        Raises ValueError for a part that isn't known.
+        Raises ValueError for a part that isn't known, and for recorded results of settings that aren't chosen any more.
         """
         known = [TEACHERS, *self.scale.methods]
         unknown = [part for part in parts if part not in known]
@@ -81,8 +81,12 @@ class Section:
         choice = self.choose_for(name)
         for images in method.images:
             for seed in self.scale.seeds:
-                settings = {"method": name, "images": images, "seed": seed}
-                self._row("result", partial(self.train_result, choice), **settings)
+                row = self._row("result", partial(self.train_result, choice), method=name, images=images, seed=seed)
+                if row["chosen"] != choice.settings:
+                    raise ValueError(
+                        f"results of {name!r} must be of what is chosen now, {choice.settings}, got {row['chosen']} in "
+                        f"{self.records.path}: remove these rows to train new ones"
+                    )
         if method.jittered:
             rows = self.records.rows("result", method=name, **self.common)
             self._copy_weights(name, "student.safetensors", rows)
