@@ -70,7 +70,7 @@ def _is_plainly_trained(network: nn.Module) -> bool:
         return False  # some are shared
 
     for weight in weights.values():
-        if not weight.requires_grad or weight._backward_hooks:
+        if not weight.requires_grad or weight._backward_hooks or weight._post_accumulate_grad_hooks:
             return False
     return not any(_has_hooks(module) for module in network.modules())
 

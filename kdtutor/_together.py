@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdtutor._batched import Stack
+from kdtutor._closed_form import Objective, ReluChain, is_relu_chain
 from kdtutor.data import Split, as_input
+from kdtutor.evaluation import at_least_float32
 from kdtutor.fitting import OptimizerFactory, linear_decay
-from kdtutor.losses import kl_by_example
 
 Rate = tuple[float, int]  # a learning rate, and the number of epochs over which it falls
 
@@ -41,9 +41,10 @@ def distill_stack(
         optimizer: called as optimizer(tensors, lr=lr) for each pair of lr and epochs.
         after_epoch: called after each epoch with the number of networks that were in it.
     """
-    examples = _Examples(split, teacher_logits, seeds, batch_size, device)
-    rates = list(zip(lr, epochs, strict=True))
-    optimizers = _Optimizers(Stack(networks, device), rates, optimizer)
+    stack = Stack(networks, device)
+    loss_dtype = torch.promote_types(stack.dtype, torch.float32)
+    examples = _Examples(split, teacher_logits.to(loss_dtype), seeds, batch_size, device)
+    optimizers = _Optimizers(stack, list(zip(lr, epochs, strict=True)), optimizer)
     finite = torch.ones(len(networks), dtype=torch.bool)
 
     begun = 0
@@ -51,15 +52,16 @@ def distill_stack(
         places = [k for k, length in enumerate(epochs) if length >= end]  # those that are finished have left
         stack = Stack([networks[k] for k in places], device)
         optimizers.move_to(stack, begun)
-        loss = _Loss([temperature[k] for k in places], [alpha[k] for k in places], stack)
+        objective = Objective([temperature[k] for k in places], [alpha[k] for k in places], loss_dtype, device)
+        students = _with_gradients(stack)
         for _ in range(begun, end):
-            total = torch.zeros(len(places), device=device, dtype=loss.dtype)
-            for inputs, targets, labels in examples.shuffled(stack.dtype):
-                losses = loss(stack(inputs), targets, labels)
-                stack.zero_grad()
-                losses.sum().backward()  # no network's loss holds another's weights
+            total = torch.zeros(len(places), dtype=loss_dtype, device=device)
+            for inputs, teacher_rows, labels in examples.shuffled(len(places)):
+                logits = students.logits(as_input(inputs, stack.dtype))
+                p = objective.soften(teacher_rows)
+                students.backward(objective.gradient(logits, objective.targets(p, labels)))
                 optimizers.step()
-                total += losses.detach()
+                total += objective.losses(logits, p, labels)
             optimizers.end_epoch()
             finite[places] &= total.isfinite().cpu()
             after_epoch(len(places))
@@ -74,42 +76,42 @@ class _Examples:
     def __init__(
         self, split: Split, teacher_logits: Tensor, seeds: Sequence[int], batch_size: int, device: torch.device
     ) -> None:
-        self.images = split.inputs.to(device)
+        self.inputs = split.inputs.to(device)
         self.labels = split.labels.to(device)
         self.teacher_logits = teacher_logits.to(device)
         self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         self.batch_size = batch_size
 
-    def shuffled(self, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """An epoch's batches: inputs (B, S, ...), the teacher's logits (S, C, B), labels (S, B)."""
+    def shuffled(self, networks: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """An epoch's batches for K networks: inputs (B, S, ...), the teacher's logits (K, C, B), labels (K, B)."""
         orders = [torch.randperm(len(self.labels), generator=generator) for generator in self.generators]
+        networks_per_seed = networks // len(orders)
         for index in torch.stack(orders, dim=1).to(self.labels.device).split(self.batch_size):  # (B, S)
-            images = self.images.index_select(0, index.flatten()).unflatten(0, index.shape)
-            yield as_input(images, dtype), self.teacher_logits[index].permute(1, 2, 0), self.labels[index].T
+            inputs = self.inputs.index_select(0, index.flatten()).unflatten(0, index.shape)
+            index_by_network = index.T.repeat_interleave(networks_per_seed, dim=0)  # (K, B)
+            yield inputs, self.teacher_logits[index_by_network].transpose(1, 2), self.labels[index_by_network]
 
 
-class _Loss:
-    """The formula of `losses.distillation_loss`, for the K networks of a stack at once; as there a term of weight 0,
-    which may be infinite, is left out."""
+class _ByAutograd:
+    """The gradients of any stack, with the methods of a `ReluChain`."""
 
-    def __init__(self, temperature: Sequence[float], alpha: Sequence[float], stack: Stack) -> None:
-        self.dtype = torch.promote_types(stack.dtype, torch.float32)
-        self.t = torch.tensor(temperature, device=stack.device, dtype=self.dtype)  # (K,)
-        self.a = torch.tensor(alpha, device=stack.device, dtype=self.dtype)  # (K,)
-        self.without_soft = self.a == 0
-        self.without_hard = self.a == 1
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
 
-    def __call__(self, logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-        """Logits (K, C, B), the teacher's (S, C, B), labels (S, B) -> (K,)."""
-        networks_per_seed = len(logits) // len(labels)
-        logits = logits.to(self.dtype)
-        targets = targets.to(self.dtype).repeat_interleave(networks_per_seed, dim=0)  # (K, C, B)
-        labels = labels.repeat_interleave(networks_per_seed, dim=0)  # (K, B)
-        soft = kl_by_example(logits, targets, self.t[:, None, None]).mean(1)  # (K,)
-        hard = F.cross_entropy(logits, labels, reduction="none").mean(1)  # (K,)
-        soft_term = (self.a * self.t**2 * soft).masked_fill(self.without_soft, 0)
-        hard_term = ((1 - self.a) * hard).masked_fill(self.without_hard, 0)
-        return soft_term + hard_term
+    def logits(self, inputs: Tensor) -> Tensor:
+        self.outputs = self.stack(inputs)
+        return at_least_float32(self.outputs.detach())
+
+    def backward(self, gradient: Tensor) -> None:
+        self.stack.zero_grad()
+        self.outputs.backward(gradient.to(self.outputs.dtype))
+
+
+def _with_gradients(stack: Stack) -> ReluChain | _ByAutograd:
+    if not is_relu_chain(stack.networks[0]):
+        return _ByAutograd(stack)
+    weights = stack.weights.values()
+    return ReluChain([weight.detach() for weight in weights], [weight.grad for weight in weights])
 
 
 class _Optimizers:
@@ -138,18 +140,24 @@ class _Optimizers:
         self.optimizers = {rate: optimizer for rate, optimizer in self.optimizers.items() if rate[1] > epoch}
         self.schedules = {rate: schedule for rate, schedule in self.schedules.items() if rate[1] > epoch}
 
+        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []  # ours, and the stack's weights and gradients
         first = 0
         for _, parts in self.runs:
             last = first + len(parts[0])
             for part, weight in zip(parts, stack.weights.values(), strict=True):
                 part.data = weight.detach()[first:last]
-                part.grad = weight.grad[first:last]
+                self.parts.append((part, part.data, weight.grad[first:last]))
             first = last
 
     def step(self) -> None:
         """Follow the gradients that the stack's weights have."""
+        for part, _, gradient in self.parts:
+            part.grad = gradient
         for optimizer in self.optimizers.values():
             optimizer.step()
+        for part, weight, _ in self.parts:
+            if part.data_ptr() != weight.data_ptr():  # the optimizer has made a new tensor
+                part.data = weight.copy_(part.data)
 
     def end_epoch(self) -> None:
         """On to the next epoch's learning rates."""

@@ -23,6 +23,8 @@ from kdtutor.results import History
 # the labels (B,), and `index` (B,), the rows of the Split that are in the batch; None where the data is an iterable.
 BatchLoss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
+# Trains an epoch, in an order drawn from the generator: mean loss, and errors per 10,000.
+TrainEpoch = Callable[[torch.optim.Optimizer, torch.Generator], tuple[float, float]]
 ADAM = partial(torch.optim.Adam, fused=True)
 
 
@@ -69,31 +71,54 @@ def fit(
     Raises ValueError for bad arguments and empty data, FloatingPointError for a loss that is no longer finite.
     """
     check_fitting(data, epochs, batch_size, lr, seed, augment, precision)
-    start = time.perf_counter()
-    history = History()
+    check_fitting(data, epochs, batch_size, lr, seed, augment, precision)
     device = pick_device(device)
     dtype = dtype_of(model)
-    generator = torch.Generator().manual_seed(int(seed))
+
+    def train_epoch(opt: torch.optim.Optimizer, generator: torch.Generator) -> tuple[float, float]:
+        means = RunningMeans()
+        for inputs, labels, index in batches(data, batch_size, device, generator, augment):
+            # per batch: autocast keeps its copies of the weights until it is left, and each step changes them
+            with _autocast(device, precision):
+                logits = at_least_float32(model(as_input(inputs, dtype)))
+                batch_loss = loss(logits, inputs, labels, index)
+            opt.zero_grad()
+            batch_loss.backward()
+            opt.step()
+            means.add(batch_loss, logits, labels)
+        return means.result()
+
     # how much work a step is can be told from a Split's inputs, but not where augmentation adds work of its own
     known_inputs = data.inputs if isinstance(data, Split) and augment is None else None
-    number_of_threads = threads_for(model, known_inputs, batch_size, device)
+    return fit_by(
+        train_epoch, model, threads_for(model, known_inputs, batch_size, device),
+        epochs=epochs, lr=lr, optimizer=optimizer, validation=validation, seed=seed, device=device, progress=progress,
+    )  # fmt: skip
 
+
+def fit_by(
+    train_epoch: TrainEpoch,
+    model: nn.Module,
+    number_of_threads: int,
+    *,
+    epochs: int,
+    lr: float,
+    optimizer: OptimizerFactory,
+    validation: Data | None,
+    seed: int,
+    device: torch.device,
+    progress: bool,
+) -> History:
+    """What surrounds the epochs of `fit`, whoever trains them: seeds, device, learning rates, measurements, Ctrl-C."""
+    start = time.perf_counter()
+    history = History()
+    generator = torch.Generator().manual_seed(int(seed))
     with seeded(seed, device), on_device(model, device, training=True), threads(number_of_threads):
         opt = optimizer(model.parameters(), lr=lr)
         schedule = linear_decay(opt, epochs)
         try:
             for epoch in _bar(epochs, progress, history):
-                means = RunningMeans()
-                for inputs, labels, index in batches(data, batch_size, device, generator, augment):
-                    # per batch: autocast keeps its copies of the weights until it is left, and each step changes them
-                    with _autocast(device, precision):
-                        logits = at_least_float32(model(as_input(inputs, dtype)))
-                        batch_loss = loss(logits, inputs, labels, index)
-                    opt.zero_grad()
-                    batch_loss.backward()
-                    opt.step()
-                    means.add(batch_loss, logits, labels)
-                _record_training(history, means, epoch, lr)
+                _record_training(history, *train_epoch(opt, generator), epoch, lr)
                 schedule.step()
                 if validation is not None:
                     _record_validation(history, *evaluate(model, validation, device=device))
@@ -134,8 +159,7 @@ def _autocast(device: torch.device, precision: torch.dtype | None) -> AbstractCo
     return nullcontext() if precision is None else torch.autocast(device.type, precision)
 
 
-def _record_training(history: History, means: RunningMeans, epoch: int, lr: float) -> None:
-    loss, errors = means.result()
+def _record_training(history: History, loss: float, errors: float, epoch: int, lr: float) -> None:
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"the loss must stay finite, got {loss} in epoch {epoch + 1}: "

@@ -34,12 +34,8 @@ def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: f
     return kl_by_example(_rows(student_logits), _rows(teacher_logits), temperature).mean()
 
 
-def kl_by_example(student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor) -> Tensor:
-    """`kl_divergence` of each example, unchecked, for loops: (B, C) -> (B,).
-
-    Classes are in dimension 1, so that (K, C, B) -> (K, B) serves K students at once, each at a temperature of its
-    own with a temperature of shape (K, 1, 1).
-    """
+def kl_by_example(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """`kl_divergence` of each example, unchecked, for loops: (B, C) -> (B,)."""
     target = F.softmax(teacher_logits / temperature, dim=1)
     return F.kl_div(_log_soften(student_logits, target, temperature, dim=1), target, reduction="none").sum(1)
 
@@ -55,7 +51,7 @@ def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperatu
     return -(target * _log_soften(student_logits, target, temperature, dim=-1)).sum(-1).mean()
 
 
-def _log_soften(student_logits: Tensor, target: Tensor, temperature: float | Tensor, dim: int) -> Tensor:
+def _log_soften(student_logits: Tensor, target: Tensor, temperature: float, dim: int) -> Tensor:
     """log p_s^T, but 0 where the target is 0, so that 0 * log 0 = 0 for a class that both mask with -inf."""
     return F.log_softmax(student_logits / temperature, dim=dim).masked_fill(target == 0, 0)
 
@@ -112,8 +108,8 @@ def distillation_loss(
     def soft_loss() -> Tensor:
         return kl_by_example(_rows(student_logits), _rows(teacher_logits.detach()), temperature).mean()
 
-    # a term of weight 0 isn't computed: it may be infinite. `_together` has the same formula for many
-    # students at once: what changes here must change there.
+    # a term of weight 0 isn't computed: it may be infinite. `_closed_form.Objective` has the same formula and its
+    # gradient, for many students at once: what changes here must change there.
     if labels is None or alpha == 1:
         return temperature**2 * soft_loss()
     if alpha == 0:

@@ -209,7 +209,7 @@ def paired_errors(
     means = mean + moves
     low, high = np.quantile(means, tails)
     beyond = min((means <= 0).sum(), (means >= 0).sum())  # resamples on the other side of no difference
-    p_value = min(1.0, 2 * (beyond + 1) / (resamples + 1))
+    p_value = min(1.0, 2 * (int(beyond) + 1) / (resamples + 1))
     return PairedDifference(float(mean), Interval(float(low), float(high), confidence), seeds, names, p_value)
 
 

@@ -1,7 +1,7 @@
 """Training and distilling any `nn.Module` on any data: `fitting.fit` with the losses of `kdtutor.losses`.
 
-Teachers, too, come back on the device and in the mode that they had before. Sweeps of small students have a loss of
-their own with the same formula, in `_together`.
+Where the gradients are known in closed form, as those of `models.mlp` are, `_closed_form` takes the place of autograd.
+Teachers, too, come back on the device and in the mode that they had before.
 """
 
 import time
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._check import check_fraction, check_logits, check_positive, shape
+from kdtutor._closed_form import fit_in_closed_form, has_closed_form
 from kdtutor._device import dtype_of, on_device, pick_device, seeded
 from kdtutor.data import Augment, Data, Split, as_input
 from kdtutor.evaluation import predict
@@ -38,6 +39,13 @@ def train(
     progress: bool = True,
 ) -> History:
     """Train `model` in place on the labels of `data`, with cross-entropy. All arguments are those of `fit`."""
+    check_fitting(data, epochs, batch_size, lr, seed, augment, precision)
+    device = pick_device(device)
+    if has_closed_form(model, data, None, augment, precision, device):
+        return fit_in_closed_form(
+            model, data, _label_loss, None, temperature=1.0, alpha=0.0, epochs=epochs, batch_size=batch_size, lr=lr,
+            optimizer=optimizer, validation=validation, seed=seed, device=device, progress=progress,
+        )  # fmt: skip
     return fit(
         model, data, _label_loss, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
         validation=validation, augment=augment, seed=seed, precision=precision, device=device, progress=progress,
@@ -88,6 +96,7 @@ def distill(
     device = pick_device(device)
 
     teacher_in_place: AbstractContextManager[None] = nullcontext()
+    teacher_logits = None
     if isinstance(teacher, nn.Module) and not _rows_are_fixed(data, augment):
         loss = _loss_with_model(teacher, temperature, alpha)
         teacher_in_place = on_device(teacher, device, training=False)
@@ -101,11 +110,19 @@ def distill(
             return History(seconds=time.perf_counter() - start, interrupted=True)
         loss = _loss_with_logits(teacher_logits.to(device), temperature, alpha)
 
-    with teacher_in_place:
-        history = fit(
-            student, shown, loss, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
-            validation=validation, augment=augment, seed=seed, precision=precision, device=device, progress=progress,
+    if has_closed_form(student, shown, teacher_logits, augment, precision, device):
+        history = fit_in_closed_form(
+            student, shown, loss, teacher_logits, temperature=temperature, alpha=alpha, epochs=epochs,
+            batch_size=batch_size, lr=lr, optimizer=optimizer, validation=validation, seed=seed, device=device,
+            progress=progress,
         )  # fmt: skip
+    else:
+        with teacher_in_place:
+            history = fit(
+                student, shown, loss, epochs=epochs, batch_size=batch_size, lr=lr, optimizer=optimizer,
+                validation=validation, augment=augment, seed=seed, precision=precision, device=device,
+                progress=progress,
+            )  # fmt: skip
     history.seconds = time.perf_counter() - start
     return history
 

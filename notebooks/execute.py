@@ -1,5 +1,5 @@
 """Execute the course's notebooks and assignments in place and normalise what is stored: `make notebooks` (or name some
-files). Then write what they found: `data/claims.json`, and the pages with the ledger and with Hinton's table.
+files). Then write what they found: `data/claims.json`, and the pages with the ledger, the evidence and Hinton's table.
 
 Outputs are kept, timing isn't; cell ids stay; widgets, which can't be stored, are left out. MNIST must be at hand, so
 that the stored figures show it.
@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
+from kdtutor.course.evidence import details
 from kdtutor.course.hinton import paper, table
 from kdtutor.course.publishing import insert_section
 
@@ -61,11 +62,12 @@ def publish(findings: list[dict[str, Any]]) -> None:
 
 
 def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:
-    """The pages with a table that was measured, as they should be: the ledger of these findings, and Hinton's table of
-    the records that ship."""
+    """The pages with a table that was measured, as they should be: the ledger of these findings, and the evidence and
+    Hinton's table of the records that ship."""
     ledger = claims.markdown(findings, notebooks="../../")
     return {
         PAGES / "claims.md": _with_table("claims.md", "ledger", ledger),
+        PAGES / "evidence.md": _with_table("evidence.md", "evidence", details.markdown()),
         PAGES / "hinton.md": _with_table("hinton.md", "paper", table.markdown(paper.records())),
     }
 

@@ -60,6 +60,22 @@ def test_the_products_are_those_of_the_network(monkeypatch):
     assert counter.get_total_flops() == 3 * counts[0]
 
 
+@pytest.mark.parametrize(("count", "seeds"), [(1, 1), (8, 1), (32, 2)])
+def test_the_products_of_a_stack_are_those_of_its_networks(count, seeds):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    assert students.groups(count) == (seeds, count // seeds)
+    counts = []
+    for compute in (
+        lambda: matrix_products((7, 5, 4, 3), 64, 64, number=1),
+        lambda: students.stacked_products((7, 5, 4, 3), count, 64, number=1),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            compute()
+        counts.append(counter.get_total_flops())
+    assert counts[1] == count * counts[0] > 0
+
+
 def test_functions_take_turns_after_a_warm_up_each():
     order = []
     seconds, results = in_turns({name: lambda name=name: order.append(name) or name.upper() for name in "ab"}, 3)
@@ -106,7 +122,9 @@ def test_students_per_second_are_counted(digits):
         alone = min(row["students"], 4)
         assert row["sweep"] == pytest.approx(row["students"] / 2 * 300 / 11_000)
         assert row["one by one"] == pytest.approx(alone / 4 * 300 / 11_000)
+        assert row["products"] == pytest.approx(row["students"] / 6 * 300 / 11_000)
         assert row["ratio"] == pytest.approx(row["sweep"] / row["one by one"])
+        assert row["sweep / products"] == pytest.approx(1 / 3)  # by the times of "timed"
         assert row["from"] < row["ratio"] < row["to"]
 
 

@@ -276,7 +276,7 @@ def test_ctrl_c_saves_nothing(distill, tmp_path, monkeypatch, capsys):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kdtutor._together.kl_by_example", stop)
+    monkeypatch.setattr("kdtutor._closed_form.Objective.gradient", stop)
     assert distill() == 130
     assert capsys.readouterr().err == "kdtutor: interrupted, no results were saved\n"
     assert not list(tmp_path.glob("out/*"))
@@ -400,6 +400,15 @@ def test_data_fetches_mnist_once(files, monkeypatch, capsys):
     assert main.main(["data", "--fetch"]) == 0
     assert main.main(["data"]) == 0
     assert capsys.readouterr() == (2 * complete, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "folder"), [("fashion", "FashionMNIST", "FashionMNIST/raw"), ("usps", "USPS", ".")]
+)
+@pytest.mark.usefixtures("files")
+def test_data_looks_for_other_data_sets(tmp_path, capsys, name, title, folder):
+    assert main.main(["data", name]) == 1
+    assert capsys.readouterr().out.startswith(f"{title}: not in {tmp_path / 'here' / folder}. Add --fetch")
 
 
 def test_data_names_a_damaged_file(files, capsys):

@@ -8,7 +8,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+from torchvision.datasets import MNIST
+from torchvision.transforms.functional import to_pil_image, to_tensor
 
 from kdtutor import Dataset, Split, _paths, data, jitter, load
 from kdtutor.data import files, strokes
@@ -168,6 +171,23 @@ def test_download_can_be_forbidden(root, monkeypatch):
     monkeypatch.setattr(files, "fetch", lambda source, root: pytest.fail("it was tried"))
     with pytest.raises(data.DataError, match="download is False"):
         load("mnist", download=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "hint"),
+    [("fashion", "FashionMNIST", "Put Fashion-MNIST's four files, unzipped"), ("usps", "USPS", "Put usps.bz2 and")],
+)
+def test_other_data_sets_are_missed_alike(root, drawn, capsys, name, title, hint):
+    with pytest.raises(data.DataError, match=f"^{title} isn't in .* can't be downloaded there .no network.*{hint}"):
+        load(name)
+    with pytest.raises(data.DataError, match=f"^{title} isn't in .*, and download is False. {hint}"):
+        load(name, download=False)
+    assert load(name, fallback="strokes").name == "strokes"
+    assert capsys.readouterr().out.startswith(f"Using the built-in 'strokes' digits instead of {title}: ")
+
+
+def test_usps_keeps_1000_images_for_validation(fake_mnist):
+    assert len(load("usps").validation) == 1_000
 
 
 def test_a_damaged_mnist_is_reported_and_not_replaced(root, drawn, monkeypatch, capsys):
@@ -357,6 +377,116 @@ def test_a_dataset_says_its_sizes(images):
     assert repr(Dataset("mine", images, images[:5], images[:2])) == "Dataset(mine: train 200, validation 5, test 2)"
 
 
+# Datasets of one example at a time
+
+
+class Listed(TorchDataset):
+    """A map-style dataset of these examples."""
+
+    def __init__(self, examples):
+        self.examples = examples
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, i):
+        return self.examples[i]
+
+
+@pytest.mark.parametrize("wrap", [list, tuple, Listed, lambda pairs: Subset(Listed(pairs), range(len(pairs)))])
+def test_examples_are_stacked_in_order(numbered, wrap):
+    split = Split.of(wrap([*zip(numbered.inputs, numbered.labels.tolist(), strict=True)]))
+    assert torch.equal(split.inputs, numbered.inputs)
+    assert torch.equal(split.labels, numbered.labels)
+
+
+def test_a_tensor_dataset_gives_its_tensors(images):
+    split = Split.of(TensorDataset(images.inputs, images.labels))
+    assert torch.equal(split.inputs, images.inputs)
+    assert torch.equal(split.labels, images.labels)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.float16], ids=str)
+@pytest.mark.parametrize("kind", [lambda tensor: tensor, torch.Tensor.numpy], ids=["tensor", "array"])
+def test_inputs_keep_their_dtype(dtype, kind):
+    inputs = torch.arange(12).view(2, 6).to(dtype)
+    split = Split.of([(kind(row), 0) for row in inputs])
+    assert split.inputs.dtype == dtype
+    assert torch.equal(split.inputs, inputs)
+
+
+@pytest.mark.parametrize(
+    "label", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3), torch.tensor(3, dtype=torch.int32)]
+)
+def test_whole_numbers_of_any_kind_are_labels(label):
+    labels = Split.of([(torch.zeros(2), label), (torch.zeros(2), 0)]).labels
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pil_images_become_bytes_channels_first(channels):
+    tensors = pixels(4, channels, 5, 7)
+    split = Split.of([(to_pil_image(tensor), i) for i, tensor in enumerate(tensors)])
+    assert split.inputs.dtype == torch.uint8
+    assert torch.equal(split.inputs, tensors)
+
+
+def test_torchvisions_transforms_are_applied_once(tmp_path, miniature):
+    miniature.put(tmp_path)
+    mnist = MNIST(tmp_path, train=False, transform=lambda image: -to_tensor(image))
+    split = Split.of(mnist)
+    torch.testing.assert_close(split.inputs, miniature.tensors[2].float() / -255)
+    assert torch.equal(split.labels, miniature.tensors[3])
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        yield torch.zeros(2), 0
+
+
+class Counted(Endless):
+    def __len__(self):
+        return 1
+
+
+A = torch.zeros(1, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "error", "message"),
+    [
+        (Endless(), TypeError, "dataset must have a length and give examples by index, got Endless"),
+        (Counted(), TypeError, "dataset must have a length and give examples by index, got Counted"),
+        (iter([(A, 0)]), TypeError, "dataset must have a length and give examples by index, got list_iterator"),
+        (DataLoader([(A, 0)]), TypeError, "dataset must have a length and give examples by index, got DataLoader"),
+        ([], ValueError, "dataset must hold at least one example, got none"),
+        ([(A, 0), A], TypeError, r"dataset must give pairs (input, label), got Tensor for example 1"),
+        ([(A, 0), (A, 0, 0)], TypeError, r"dataset must give pairs (input, label), got tuple of 3 for example 1"),
+        ([{"x": A, "y": 0}], TypeError, r"dataset must give pairs (input, label), got dict for example 0"),
+        ([(A, 0), ("7.png", 0)], TypeError, "inputs must be tensors, arrays or PIL images, got str for example 1"),
+        ([(A, 0), (A, 1.0)], TypeError, "labels must be whole numbers, got float for example 1"),
+        ([(A, "cat")], TypeError, "labels must be whole numbers, got str for example 0"),
+        ([(A, torch.tensor(1.0))], TypeError, "labels must be whole numbers, got dtype torch.float32 for example 0"),
+        (
+            [(A, 0), (A, 0), (A[:, 1:], 0)],
+            ValueError,
+            "inputs must have one shape, got (1, 28, 28) for example 0 and (1, 27, 28) for 2",
+        ),
+        (
+            [(A, 0), (A.double(), 0)],
+            ValueError,
+            "inputs must have one dtype, got torch.float32 for example 0 and torch.float64 for 1",
+        ),
+        ([(A, -1)], ValueError, "labels must be >= 0, got -1"),
+        ([(A.long(), 0)], TypeError, "inputs must be a uint8 or floating-point tensor, got dtype torch.int64"),
+    ],
+)
+def test_a_dataset_that_cannot_be_stacked_is_refused(dataset, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        Split.of(dataset)
+
+
 # Ways to change a split
 
 
@@ -520,6 +650,33 @@ def test_jitter_refuses_what_is_no_batch_of_images(size):
     message = re.escape(f"images must be (B, channels, H, W), got shape {size}")
     with pytest.raises(ValueError, match=f"^{message}$"):
         jitter(torch.zeros(size))
+
+
+def test_like_mnist_scales_to_20_pixels_in_the_middle_of_28():
+    inputs = pixels(50, 1, 16, 16)
+    split = data.like_mnist(Split(inputs, torch.arange(50) % 10))
+    assert split.inputs.shape == (50, 1, 28, 28)
+    assert split.inputs.dtype == torch.uint8
+    assert torch.equal(split.labels, torch.arange(50) % 10)
+
+    # outermost pixels keep their value, and around them all is black
+    inner = split.inputs[:, :, 4:24, 4:24]
+    assert split.inputs.long().sum() == inner.long().sum()
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        assert torch.equal(inner[..., row, column], inputs[..., row, column])
+
+    # the second of 20 lies at 0.7 of 16: 0.3 and 0.7 of the first two
+    expected = 0.3 * inputs[..., 0, 0] + 0.7 * inputs[..., 0, 1]
+    assert (inner[..., 0, 1] - expected).abs().max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("inputs", "came"),
+    [(torch.zeros(2, 1, 16, 16), r"torch.float32 \(2, 1, 16, 16\)"), (pixels(2, 256), r"torch.uint8 \(2, 256\)")],
+)
+def test_like_mnist_refuses_what_are_no_images_of_bytes(inputs, came):
+    with pytest.raises(ValueError, match=rf"^split must hold uint8 images \(N, C, H, W\), got {came}$"):
+        data.like_mnist(Split(inputs, torch.zeros(2).long()))
 
 
 # Batches

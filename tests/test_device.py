@@ -8,8 +8,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdtutor import Dataset, cnn, distill, evaluate, mlp, predict, sweep, train
+from kdtutor._closed_form import Objective
 from kdtutor._device import MAX_ONE_THREAD_MULTIPLICATIONS, threads, threads_for
-from kdtutor.losses import kl_by_example
 
 
 @pytest.fixture
@@ -104,10 +104,8 @@ def test_one_thread_is_never_raised(images):
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("count", "expected"), [(2, 1), (40, 2)])
 def test_a_stack_takes_threads_by_the_work_of_all_its_students(images, monkeypatch, count, expected):
-    seen = set()
-    monkeypatch.setattr(
-        "kdtutor._together.kl_by_example", lambda *args: seen.add(torch.get_num_threads()) or kl_by_example(*args)
-    )
+    seen, gradient = set(), Objective.gradient
+    monkeypatch.setattr(Objective, "gradient", lambda *args: seen.add(torch.get_num_threads()) or gradient(*args))
     data = Dataset("images", images, images, images)
     sweep(
         lambda seed: mlp(784, 30, 10, seed=seed),

@@ -175,6 +175,40 @@ def test_the_best_bias_leaves_the_fewest_errors_of_all_with_as_many_such_below_a
     assert abs(sum(bias < best for bias in fewest) - sum(bias > best for bias in fewest)) <= 1
 
 
+# Temperature scaling
+
+
+def drawn_at(temperature, count=20_000):
+    """Logits whose labels were drawn from softmax(logits / temperature)."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(count, 10, generator=generator)
+    return logits, (logits / temperature).softmax(-1).multinomial(1, generator=generator).squeeze(1)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1, 2.5, 8])
+def test_the_best_temperature_is_the_one_that_labels_were_drawn_at(temperature):
+    logits, labels = drawn_at(temperature)
+    best = metrics.best_temperature(logits, labels)
+    assert best == pytest.approx(temperature, rel=0.05)
+    assert metrics.calibration_error(logits / best, labels) < 0.02
+
+
+@properties
+@given(answers())
+def test_no_other_temperature_has_a_lower_nll(answers):
+    logits, labels = answers
+    lowest = metrics.nll(logits / metrics.best_temperature(logits, labels), labels)
+    for temperature in (0.06, 0.3, 0.9, 1, 1.1, 3, 19):
+        assert lowest <= metrics.nll(logits / temperature, labels) + 1e-4
+    assert lowest <= metrics.nll(logits, labels) + 1e-9
+
+
+@pytest.mark.parametrize(("sign", "bound"), [(1, 0.05), (-1, 20)])
+def test_the_best_temperature_of_all_right_or_all_wrong_answers_is_a_bound(sign, bound):
+    best = metrics.best_temperature(sign * torch.eye(10), torch.arange(10))
+    assert best == pytest.approx(bound, rel=1e-3)
+
+
 def modes(model):
     return [module.training for module in model.modules()]
 
@@ -207,7 +241,9 @@ def best_bias(logits, labels):
     return metrics.best_bias(logits, labels, [0], torch.tensor([0.0, 1.0]))
 
 
-@pytest.mark.parametrize("metric", [metrics.errors, metrics.wrong, metrics.nll, metrics.calibration_error])
+@pytest.mark.parametrize(
+    "metric", [metrics.errors, metrics.wrong, metrics.nll, metrics.calibration_error, metrics.best_temperature]
+)
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "message"),
     [

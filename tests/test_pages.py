@@ -62,7 +62,7 @@ def test_the_ledger_is_what_the_notebooks_found(findings):
 
 def test_the_pages_have_the_tables_that_were_measured(execute, findings):
     pages = execute.pages(findings)
-    assert {path.name for path in pages} == {"claims.md", "hinton.md"}
+    assert {path.name for path in pages} == {"claims.md", "evidence.md", "hinton.md"}
     for path, text in pages.items():
         assert text_of(path) == text, f"{path}: `make notebooks` writes its table"
 

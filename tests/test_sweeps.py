@@ -11,6 +11,7 @@ from torch import nn
 from kdtutor import Dataset, Split, cnn, distill, metrics, mlp, predict, sweep
 from kdtutor._batched import Stack, stackable
 from kdtutor._chunks import chunks, how_many_at_once
+from kdtutor._closed_form import Objective
 from kdtutor._grid import grid
 from kdtutor.fitting import ADAM
 
@@ -110,15 +111,38 @@ def test_students_of_several_rates_and_lengths_are_those_trained_alone(blob_data
     assert_each_as_alone(table, factory, blob_data, logits, **options)
 
 
+class NewTensors(torch.optim.Optimizer):
+    """Plain descent that writes no tensor in place, and forgets the gradients."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data = weight.data - group["lr"] * weight.grad
+        self.zero_grad()
+
+
+def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blob_data):
+    factory = in_double(partial(mlp, 2, 8, 3))
+    logits = teacher_of(blob_data, 3)["train"]
+    options = {"optimizer": NewTensors, "epochs": 2, "batch_size": 70}
+    table = sweep(factory, blob_data, logits, seeds=[0, 1], lr=[0.1, 0.3], progress=False, **options)
+    assert_each_as_alone(table, factory, blob_data, logits, **options)
+    plain = options | {"optimizer": torch.optim.SGD}
+    assert_each_as_alone(table, factory, blob_data, logits, **plain)
+
+
 def test_students_of_all_rates_and_lengths_are_one_stack(blob_data, monkeypatch):
     sizes = []
 
-    class Counted(Stack):
-        def __call__(self, inputs):
-            sizes.append(len(self.networks))
-            return super().__call__(inputs)
+    class Counted(Objective):
+        def gradient(self, logits, targets):
+            sizes.append(len(logits))
+            return super().gradient(logits, targets)
 
-    monkeypatch.setattr("kdtutor._together.Stack", Counted)
+    monkeypatch.setattr("kdtutor._together.Objective", Counted)
     sweep(
         in_double(partial(mlp, 2, 4, 3)), blob_data, None, alpha=0, seeds=[0, 1], lr=[0.1, 0.2, 0.3], epochs=[1, 2, 4],
         batch_size=300, progress=False,

@@ -1,19 +1,18 @@
-"""The ledger: claims on distillation, and what the course's notebooks find of each.
+"""The ledger: claims on distillation, and what the course finds of each.
 
-A notebook ends an experiment with a `finding`, which is stored with its outputs; `collect` reads the findings back, and
-`markdown` makes the table of them that is a page of the site. So the ledger can't say anything that a notebook didn't
-measure.
+A comparison's finding comes from its records (`evidence.ledger.finding`); what a notebook computes itself ends in
+`derived` or `measured`. Either is shown in a notebook and stored with its outputs; `collect` reads the findings back,
+and `markdown` makes of them the table that is a page of the site. So the ledger says nothing that wasn't measured.
 """
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kdtutor._text import wrap
-from kdtutor.statistics import PairedDifference
+from kdtutor.statistics import Interval
 
 MIME = "application/vnd.kdtutor.finding+json"
 
@@ -25,31 +24,42 @@ CLAIMS = {
     "look-alikes": ("Soft targets say which classes look alike", "A, V"),
     "mimics": ("Minimising the KL divergence makes the student mimic the teacher", "A"),
     "T squared": ("The factor T² makes up for the smaller gradients", "A"),
-    "less noise": ("Soft targets' gradients are less noisy", "A, E"),
-    "higher rate": ("Less gradient noise allows a higher learning rate", "E"),
+    "less noise": ("Soft targets' gradients are less noisy, relative to their mean", "A, E"),
+    "higher rate": ("Less gradient noise allows a higher learning rate (for the loss with its factor T²)", "E"),
     "wrong labels": ("The teacher keeps the student from fitting wrong labels", "A"),
-    "entropy": ("A high temperature raises the targets' entropy, so each says more", "E"),
+    "entropy": ("A high temperature raises the targets' entropy", "E"),
     "capacity": ("A small network can't find by itself what a teacher can tell it", "E"),
     "missing class": (
         "A student learns a class that it never sees from the teacher's other answers",
         "Hinton et al. 2015",
     ),
-    "other transfer set": ("The transfer set may differ from the teacher's training set", "E"),
+    "other transfer set": ("Nothing is lost where the transfer set differs from the teacher's training set", "E"),
     "ensemble": ("The averaged outputs of an ensemble are a good teacher", "A, E"),
     "reverse": ("A small teacher helps a larger student", "E"),
-    "domain": ("A teacher of one domain can teach a student in another", "A"),
-    "multi-task": ("A teacher of several tasks can teach a student of one", "A"),
+    "domain": ("A teacher of one domain is worth more than a few labels in another", "A"),
+    "multi-task": ("A teacher of several tasks teaches one of them as well as a teacher of that task alone", "A"),
     "why smooth": ("T > 1 is needed: comparing plain softmax outputs isn't enough", "V"),
-    "faster": ("The student learns in less time", "V"),
+    "faster": ("The student learns in fewer steps", "V"),
     "script": ("The article's own script (T = 5, alpha = 0.7) gains by distillation", "A"),
     "patience": ("A good teacher is patient and consistent", "Beyer et al. 2021"),
     "smoothed teacher": ("Label smoothing makes a better model and a worse teacher", "Müller et al. 2019"),
-    "better teacher": ("A larger, better teacher makes a better student", "Cho & Hariharan 2019"),
+    "better teacher": ("A larger, better teacher makes a better student", "often said; Cho & Hariharan 2019 deny it"),
+    "small student": (
+        "With few labels and many images, a teacher's answers are worth more to a small student than the labels",
+        "this course",
+    ),
+    "one rate": ("Compare methods at one learning rate and you measure the learning rate", "this course"),
     "early-stopped teacher": ("A teacher stopped early teaches better", "Cho & Hariharan 2019"),
     "calibration": ("Distilled students are better calibrated", "often said"),
-    "fidelity": ("A student that agrees more with its teacher makes fewer errors", "Stanton et al. 2021"),
+    "fidelity": (
+        "The student that agrees most with its teacher is as good as any",
+        "often said; Stanton et al. 2021 deny it",
+    ),
     "variance": ("The known posterior as target lowers the variance of the risk", "Menon et al. 2020"),
-    "born again": ("A student of the teacher's own size does better than its teacher", "Furlanello et al. 2018"),
+    "born again": (
+        "A student of the teacher's own size does better than that network on labels again",
+        "Furlanello et al. 2018",
+    ),
     "mutual": ("Two students that learn from each other do better than alone", "Zhang et al. 2017"),
     "assistant": ("A teacher of middle size bridges the gap to a small student", "Mirzadeh et al. 2019"),
 }
@@ -57,17 +67,33 @@ CLAIMS = {
 
 @dataclass(frozen=True, repr=False)
 class ClaimFinding:
-    """What a notebook measured of a claim: a verdict, and the effect in a sentence. A notebook shows it as text and
-    stores it as data."""
+    """What was found of a claim. A notebook shows it as text and stores it as data.
+
+    Attributes:
+        claim: a key of CLAIMS.
+        verdict: "holds", "fails", "no difference" or "undecided".
+        effect: what was measured, with its interval.
+        beside: what else was compared, which decides nothing.
+        elsewhere: verdict and effect on the second data set.
+        tuned: what was chosen on validation images.
+    """
 
     claim: str
     verdict: str
     effect: str
+    beside: str = ""
+    elsewhere: str = ""
+    tuned: str = ""
 
     def as_sentences(self) -> dict[str, str]:
-        """One sentence under each of "Claim", "Verdict" and "Measured"."""
+        """One sentence under each of "Claim", "Verdict" and "Measured", and what there is of "Beside", "On USPS" and
+        "Tuned"."""
         text, source = CLAIMS[self.claim]
-        return {"Claim": f"{text} ({source}).", "Verdict": f"{self.verdict}.", "Measured": f"{self.effect}."}
+        sentences = {"Claim": f"{text} ({source}).", "Verdict": f"{self.verdict}.", "Measured": f"{self.effect}."}
+        for name, sentence in {"Beside": self.beside, "On USPS": self.elsewhere, "Tuned": self.tuned}.items():
+            if sentence:
+                sentences[name] = f"{sentence}."
+        return sentences
 
     def __repr__(self) -> str:
         lines = []
@@ -80,42 +106,28 @@ class ClaimFinding:
         return {"text/plain": repr(self), MIME: asdict(self)}
 
 
-def finding(
-    claim: str, effect: PairedDifference | str, supports: bool | str | None, *, but: str = "", context: str = ""
-) -> ClaimFinding:
-    """The finding on a claim of CLAIMS.
+def derived(claim: str, effect: str) -> ClaimFinding:
+    """The finding on a claim of CLAIMS that holds because a formula says so; `effect` is the formula, or numbers that
+    it gives."""
+    _check_claim(claim)
+    return ClaimFinding(claim, "holds", f"derived: {effect}")
 
-    Args:
-        effect: a paired difference, or a sentence for what isn't one.
-        supports: "lower" or "higher", of a paired difference that the claim promises: then its interval decides. Else
-            what the notebook has found: True, False, or None where nothing was seen.
-        but: a reservation, for a claim that holds.
-        context: what was compared, in front of the effect.
-    """
+
+def measured(claim: str, effect: str, interval: Interval, promised: str, than: float) -> ClaimFinding:
+    """The finding on a claim of CLAIMS that promises a number "higher" or "lower" `than` another: it holds if the whole
+    interval of the number is, fails if the whole interval is on the other side, and is undecided otherwise."""
+    _check_claim(claim)
+    if promised not in ("higher", "lower"):
+        raise ValueError(f"promised must be 'higher' or 'lower', got {promised!r}")
+    if interval.low <= than <= interval.high:
+        return ClaimFinding(claim, "undecided", effect)
+    seen = "higher" if interval.low > than else "lower"
+    return ClaimFinding(claim, "holds" if seen == promised else "fails", effect)
+
+
+def _check_claim(claim: str) -> None:
     if claim not in CLAIMS:
         raise ValueError(f"claim must be one of {', '.join(CLAIMS)}, got {claim!r}")
-
-    if supports in ("lower", "higher") and isinstance(effect, PairedDifference):
-        supports = _supported(effect, supports)
-    elif supports not in (True, False, None):
-        raise ValueError(
-            "supports must be 'lower' or 'higher' for a paired difference, or True, False or None, "
-            f"got {supports!r} for {type(effect).__name__}"
-        )
-
-    verdict = {True: "holds", False: "false here", None: "not seen here"}[supports]
-    if supports and but:
-        verdict = f"{verdict} here, but {but}"
-    measured = f"{context}: {effect}" if context else str(effect)
-    return ClaimFinding(claim, verdict, measured)
-
-
-def _supported(difference: PairedDifference, promised: str) -> bool | None:
-    """Whether a difference is "lower" or "higher", as promised; None if its interval contains 0."""
-    if 0 in difference.interval:
-        return None
-    seen = "lower" if difference.mean < 0 else "higher"
-    return seen == promised
 
 
 def collect(notebooks: Iterable[Path]) -> list[dict[str, str]]:
@@ -133,13 +145,15 @@ def markdown(findings: Iterable[dict[str, str]], notebooks: str = "notebooks/") 
     """The ledger as a table: one finding per line, in the order of CLAIMS. `notebooks` is the beginning of the links:
     the path from the table's document to the folder of the notebooks."""
     order = list(CLAIMS)
-    lines = ["| claim | source | verdict | measured | notebook |", "|---|---|---|---|---|"]
+    lines = ["| claim | source | verdict | measured | USPS | tuned | notebook |", "|---|---|---|---|---|---|---|"]
     for row in sorted(findings, key=lambda row: order.index(row["claim"])):
         text, source = CLAIMS[row["claim"]]
-        verdict = re.sub(r"^[^,]+", r"**\g<0>**", row["verdict"])  # in bold, up to a reservation
         link = f"[{row['notebook'][:2]}]({notebooks}{row['notebook']})"
-        cells = [_cell(text), _cell(source), _cell(verdict), _cell(row["effect"]), link]
-        lines.append(f"| {' | '.join(cells)} |")
+        effect = row["effect"]
+        if row["beside"]:
+            effect += f"<br>*Beside it:* {row['beside']}"
+        cells = [text, source, f"**{row['verdict']}**", effect, row["elsewhere"], row["tuned"], link]
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ WORDS, LINES = 200, 20  # read in a minute, of text and of code
 
 # The pages below a page. Its source doesn't list them: it is also read on GitHub, where a toctree is noise.
 BELOW = {
-    "claims.md": ["method", "hinton"],
+    "claims.md": ["compare", "evidence", "hinton"],
     "package.md": [
         "diagnose",
         "sweeps",
@@ -223,16 +223,16 @@ def measured() -> dict[str, Any]:
     record = json.loads((ROOT / "data" / "distill-mnist" / "record.json").read_text(encoding="utf-8"))
     difference = record["distilled minus alone"]
     findings = json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))["findings"]
-    verdicts = Counter(finding["verdict"].split(",")[0] for finding in findings)
+    verdicts = Counter(finding["verdict"] for finding in findings)
     return {
         "fewer": f"{-difference['mean']:.0f}",
         "interval": f"{-difference['high']:.0f} to {-difference['low']:.0f}",
         "seeds": record["settings"]["seeds"],
         "claims": len(findings),
-        "hold": verdicts["holds"] + verdicts["holds here"],
-        "false": verdicts["false here"],
-        "unseen": verdicts["not seen here"],
-        "reserved": sum(", but" in finding["verdict"] for finding in findings),
+        "hold": verdicts["holds"],
+        "fail": verdicts["fails"],
+        "same": verdicts["no difference"],
+        "undecided": verdicts["undecided"],
     }
 
 

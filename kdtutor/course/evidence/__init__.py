@@ -1,1 +1,1 @@
-"""The evidence behind the ledger: the protocol of every comparison, the experiments that go through it, the verdicts."""
+"""The evidence behind the ledger: the protocol of all comparisons, the experiments that go through it, the verdicts."""

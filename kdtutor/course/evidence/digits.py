@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from kdtutor import checkpoints, data
 from kdtutor.course import teachers
 from kdtutor.course.evidence.students import held_out_logits
-from kdtutor.data import Dataset, Split, like_mnist, jitter
+from kdtutor.data import Dataset, Split, jitter, like_mnist
 from kdtutor.evaluation import predict
 from kdtutor.models import cnn
 

@@ -2,9 +2,10 @@
 
 1. *Arms.* Each way to train is an arm. Its students differ from those of the other arms in nothing but the method.
 2. *Choosing.* Each arm has a grid: learning rates, and where they are its own to choose lengths of training,
-   temperatures and weights alpha. Students of the choosing seeds are trained, and the settings with the fewest
-   validation errors win. One axis is searched at a time, from the middle of the grid, until no axis moves; where the
-   best value lies at an end of its axis, the axis grows. So each side gets the learning rate that suits it.
+   temperatures and weights alpha. What counts are the validation errors of students of the choosing seeds. The search
+   begins in the middle of the grid and goes along one axis at a time, step by step, as long as a step gains 1 % or
+   more, until no axis moves. Where it reaches an end of an axis, the axis grows. So each side gets the learning rate
+   that suits it, with worse ones on either side of it.
 3. *Results.* New seeds, the same for all arms, are trained with what was chosen. With the same seed students of all
    arms start from the same weights and see the same images. Only now are the test images looked at, once.
 
@@ -32,6 +33,7 @@ Trained = Mapping[str, Tensor]
 
 LIMITS = {"lr": (1e-5, 10.0), "temperature": (0.5, 64.0), "alpha": (0.1, 1.0), "epochs": (1, 400)}
 FEWEST_RATES = 3  # in the grid of each arm
+LEAST_GAIN = 0.01  # of the validation errors, for a step of the search: less is luck
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Arms to be compared in one situation, on the held-out images of `data`; `longest` bounds the epochs. Where a student
-    takes minutes there are fewer `seeds`."""
+    """Arms to be compared in one situation, on the held-out images of `data`; `longest` bounds the epochs. Where a
+    student takes minutes there are fewer `seeds`."""
 
     name: str
     data: Dataset
@@ -102,6 +104,7 @@ def run_experiment(experiment: Experiment, records: Records, plan: Plan) -> None
             key = {"experiment": experiment.name, "arm": arm.name, "seed": seed}
             if records.find("result", **key) is None:
                 records.add("result", _result(arm, experiment, choice), **key)
+    _finish(experiment.name, records)
 
 
 def run_measurement(measurement: Measurement, records: Records, plan: Plan) -> None:
@@ -110,6 +113,12 @@ def run_measurement(measurement: Measurement, records: Records, plan: Plan) -> N
         key = {"experiment": measurement.name, "seed": seed}
         if records.find("measurement", **key) is None:
             records.add("measurement", lambda seed, **_: dict(measurement.measure(seed)), **key)
+    _finish(measurement.name, records)
+
+
+def _finish(name: str, records: Records) -> None:
+    """Record that an experiment is whole: half an experiment isn't judged."""
+    records("finished", lambda **_: {}, experiment=name)
 
 
 def check_fair(experiment: Experiment, plan: Plan) -> None:
@@ -141,13 +150,13 @@ def choose(
     limits: Mapping[str, tuple[float, float]],
     widen: bool = True,
 ) -> Choice:
-    """The settings with the lowest loss, searched one axis at a time until none moves.
+    """The settings from which no step along an axis gains, beginning in the middle of the grid.
 
     Args:
         grid: values of each axis.
         loss: loss(several settings) -> one number for each; asked again about settings that it has seen.
         limits: how far each axis may grow.
-        widen: whether an axis grows when its end is the best.
+        widen: whether an axis grows when its end is reached.
     """
     axes = {name: sorted(values) for name, values in grid.items()}
     best = {name: values[len(values) // 2] for name, values in axes.items()}
@@ -156,7 +165,7 @@ def choose(
         start = best
         for name, values in axes.items():
             if len(values) > 1:
-                best = _best_on_axis(best, name, values, loss, limits[name], widen)
+                best = _best_on_axis(best, name, values, loss, limits[name] if widen else None)
         moved = best != start
 
     at_limit = []
@@ -171,36 +180,39 @@ def _best_on_axis(
     name: str,
     values: list[float],
     loss: Callable[[Sequence[Settings]], Sequence[float]],
-    limits: tuple[float, float],
-    widen: bool,
+    limits: tuple[float, float] | None,
 ) -> Settings:
-    """The best settings along one axis; `values` grows in place while its end is the best. Of equal ones, those that
-    were the best before."""
+    """Step by step along one axis, as long as a step gains; `values` grows in place where its end is reached."""
     while True:
-        candidates = [best] + [{**best, name: value} for value in values if value != best[name]]
-        losses = list(loss(candidates))
-        best = candidates[losses.index(min(losses))]
-        beyond = _beyond(values, best[name], limits) if widen else None
-        if beyond is None:
+        if limits is not None:
+            _grow(values, best[name], limits)
+        place = values.index(best[name])
+        neighbours = values[max(0, place - 1) : place + 2]
+        candidates = [{**best, name: value} for value in neighbours]
+        losses = dict(zip(neighbours, loss(candidates), strict=True))
+        lowest = min(losses, key=lambda value: losses[value])
+        if losses[lowest] >= (1 - LEAST_GAIN) * losses[best[name]] and losses[best[name]] < inf:
             return best
-        values.append(beyond)
-        values.sort()
+        if lowest == best[name]:  # all of them diverged
+            return best
+        best = {**best, name: lowest}
 
 
-def _beyond(values: list[float], best: float, limits: tuple[float, float]) -> float | None:
-    """The next value of an axis beyond its end, by the ratio of the two last, if the end is the best and there is
-    room."""
+def _grow(values: list[float], best: float, limits: tuple[float, float]) -> None:
+    """Add the value beyond each end of an axis that is the best, by the ratio of the two last, where there is room."""
+    beyond = []
     if best == values[-1]:
-        value = values[-1] ** 2 / values[-2]
-    elif best == values[0]:
-        value = values[0] ** 2 / values[1]
-    else:
-        return None
+        beyond.append(values[-1] ** 2 / values[-2])
+    if best == values[0]:
+        beyond.append(values[0] ** 2 / values[1])
     low, high = limits
-    value = min(max(float(f"{value:.2g}"), low), high)
-    if all(isinstance(v, int) for v in values):
-        value = round(value)
-    return None if value in values else value
+    for value in beyond:
+        value = min(max(float(f"{value:.2g}"), low), high)
+        if all(isinstance(v, int) for v in values):
+            value = round(value)
+        if value not in values:
+            values.append(value)
+    values.sort()
 
 
 def _choose_for(arm: Arm, experiment: Experiment, records: Records, plan: Plan) -> Choice:

@@ -14,7 +14,7 @@ from kdtutor.sweeps import sweep
 from kdtutor.training import distill, train
 from kdtutor.views import Views
 
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (3e-3, 1e-2, 3e-2)
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0)
 ALPHAS = (0.5, 0.9, 1.0)
 

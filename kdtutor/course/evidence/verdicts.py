@@ -100,6 +100,20 @@ def results(records: Records, experiment: str, arm: str) -> list[Row]:
     return rows
 
 
+def chosen(records: Records, experiment: str, arm: str) -> str:
+    """What was chosen for an arm, in words: "lr 0.003, 50 epochs, T = 2, alpha = 0.9"; empty for a measurement."""
+    rows = records.rows("result", experiment=experiment, arm=arm)
+    if not rows:
+        return ""
+    settings = rows[0]["chosen"]
+    words = [f"lr {settings['lr']:g}", f"{settings['epochs']} epochs"]
+    if settings.get("alpha"):
+        words += [f"T = {settings['temperature']:g}", f"alpha = {settings['alpha']:g}"]
+    if rows[0]["at_limit"]:
+        words.append(f"at the end of what was tried: {', '.join(rows[0]['at_limit'])}")
+    return ", ".join(words)
+
+
 def metric(rows: Sequence[Row], name: str) -> list[float]:
     """One number per row."""
     return [row[name] for row in rows]

@@ -19,7 +19,7 @@ SAME_LABELS = "learning from a teacher of the same labels"
 FIXED = "keeping the teacher's answers to the originals"
 STEPS = (50, 200, 800, 2800)
 BATCH = 100
-ONE_RATE = (1e-3, 2e-3, 6e-3, 2e-2)
+ONE_RATE = (1e-3, 3e-3, 1e-2, 3e-2)
 
 
 def few_labels(digits: Digits) -> list[Experiment]:

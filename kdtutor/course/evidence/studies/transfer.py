@@ -28,6 +28,7 @@ WITH_FEW = "learning from the teacher and 100 labels"
 FROM_HOME = "learning on the teacher's own images"
 
 MISSING = 3  # the class
+MANY_RATES = (1e-3, 3e-3, 1e-2)  # where images are many
 BIASES = torch.arange(0, 20, 0.25)
 
 
@@ -42,9 +43,9 @@ def missing_class(digits: Digits) -> list[Experiment]:
     train_all = bias_corrected(swept([100, 100], lesson, digits.data, batch_size=256), digits)
     epochs = (10,)
     arms = [
-        Arm(LABELS, train_all, labels_grid(epochs)),
-        Arm(AT_1, train_all, soft_grid(epochs, temperatures=(1.0,), alphas=(1.0,))),
-        Arm(ABOVE_1, train_all, soft_grid(epochs, temperatures=(4.0, 8.0, 16.0), alphas=(1.0,))),
+        Arm(LABELS, train_all, labels_grid(epochs, MANY_RATES)),
+        Arm(AT_1, train_all, soft_grid(epochs, MANY_RATES, temperatures=(1.0,), alphas=(1.0,))),
+        Arm(ABOVE_1, train_all, soft_grid(epochs, MANY_RATES, temperatures=(4.0, 8.0, 16.0), alphas=(1.0,))),
     ]
     return [Experiment("no 3 in the transfer set", digits.data, arms)]
 
