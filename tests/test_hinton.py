@@ -337,7 +337,6 @@ def test_in_full_at_least_three_choose_and_each_has_three_learning_rates():
 def test_the_reproduction_finds_the_rows_that_ship_and_makes_none_of_them_anew(tmp_path, monkeypatch, capsys):
     """By their kind and settings: hours of training must not begin again because something was renamed."""
     shipped = paper.records()
-    second_round = list(dict.fromkeys(row["settings"]["method"] for row in shipped.rows("result")))
     (tmp_path / shipped.path.name).write_bytes(shipped.path.read_bytes())
     (tmp_path / "teacher.safetensors").write_bytes(b"the best teacher")  # the others don't ship
     asked = []
@@ -352,7 +351,14 @@ def test_the_reproduction_finds_the_rows_that_ship_and_makes_none_of_them_anew(t
             raise AssertionError(f"{kind} {settings} isn't found again")
 
     monkeypatch.setattr(reproduction, "Records", Watched)
-    Section(None, tmp_path, quick=False, precision="float32").run(["teachers", *second_round])
+    section = Section(NO_DATA, tmp_path, quick=False, precision="float32")
+    section.run(["teachers"])
+    for method in {row["settings"]["method"] for row in shipped.rows("choice")}:
+        choice = section.choose_for(method)
+        for row in shipped.rows("result", method=method):
+            assert row["chosen"] == choice.settings
+            settings = {name: row["settings"][name] for name in ("method", "images", "seed")}
+            assert section._row("result", None, **settings) == row
     for row in shipped.rows("choice") + shipped.rows("result"):
         assert row in asked
     assert (tmp_path / "teacher.safetensors").read_bytes() == b"the best teacher"
@@ -362,7 +368,7 @@ def test_the_reproduction_finds_the_rows_that_ship_and_makes_none_of_them_anew(t
 def test_weights_that_are_nowhere_are_an_error(tmp_path):
     (tmp_path / "runs.jsonl").write_bytes(paper.records().path.read_bytes())
     with pytest.raises(FileNotFoundError, match=r"teacher-\d\.safetensors"):
-        Section(None, tmp_path, quick=False, precision="float32").run()
+        Section(NO_DATA, tmp_path, quick=False, precision="float32").run(["best"])
 
 
 def test_a_quick_section_learns_from_some_of_the_images(tmp_path, digits, monkeypatch):
@@ -383,10 +389,9 @@ def test_a_section_runs_whole_and_says_each_run_in_a_line(section):
     assert lines[0].startswith(f"teacher: seed 0, epochs 2: {first['test_errors']} test errors, ")
     assert lines[-1].startswith(f"result: method best, images train, seed 1: {last['test_errors']} test errors, ")
     choice = rows(section, "choice", method="alone")[0]
-    assert (
-        f"choice: method alone, lr 0.003, epochs 1, seed 100: {choice['validation_errors']} validation"
-        in lines[rows(section).index(choice)]
-    )
+    settings = f"method alone, lr {choice['settings']['lr']}, epochs 1, seed 100"
+    expected = f"choice: {settings}: {choice['validation_errors']} validation errors, "
+    assert lines[rows(section).index(choice)].startswith(expected)
 
 
 def test_a_second_run_makes_nothing_anew(section, few, monkeypatch, capsys):

@@ -181,7 +181,7 @@ def test_the_table_has_means_and_says_whether_the_papers_figure_is_what_one_more
 
 def test_one_run_predicts_nothing(write):
     lines = table.results(write([teacher(0, 70), teacher(1, 70), result("at 20", 0, 80)])).splitlines()
-    assert lines[3] == "| the same, distilled at T = 20, images not shifted | 74 | **80.0** (1 seeds) |  | 67 to 134 |"
+    assert lines[3] == "| the same, distilled at T = 20, images not shifted | 74 | **80.0** (1 seed) |  | 67 to 134 |"
 
 
 def test_the_table_of_choices_says_what_lies_at_the_end_of_its_axis(records):
@@ -196,11 +196,12 @@ def test_the_table_of_choices_says_what_lies_at_the_end_of_its_axis(records):
     ]
 
 
-def test_the_table_of_what_was_tried_has_each_setting_once(records):
-    assert table.attempts(records, "at 20").splitlines()[2:] == [
-        "| 0.9 | 20 | 0.01 | 20 | 61 |",
-        "| 0.9 | 20 | 0.003 | 20 | 81 |",
-    ]
+def test_the_table_of_what_was_tried_has_each_setting_once(records, write):
+    lines = table.attempts(records, "at 20").splitlines()
+    assert lines[0] == "| tried for “at 20”: alpha | T | learning rate | epochs | validation errors, 3 seeds |"
+    assert lines[2:] == ["| 0.9 | 20 | 0.01 | 20 | 61 |", "| 0.9 | 20 | 0.003 | 20 | 81 |"]
+    of_first_round = write([choice("at 20", 100, 90, kind="first round choice")])
+    assert table.attempts(of_first_round, "at 20").startswith("| tried for “at 20” ¹: alpha |")
 
 
 def test_widths_show_each_temperature_at_its_best_learning_rate(write):

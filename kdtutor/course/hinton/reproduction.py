@@ -29,7 +29,7 @@ from kdtutor.training import distill, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
-QUICK_IMAGES = 6000
+QUICK_IMAGES = 3000
 TEACHERS = "teachers"  # the part that trains them
 
 

@@ -18,8 +18,10 @@ MARK = "¹"  # of the first round
 
 
 def markdown(trainings: Records) -> str:
-    """All three tables. Lines whose students aren't trained yet are left out."""
-    return f"{results(trainings)}\n\n{choices(trainings)}\n\n{attempts(trainings, 'at 20')}"
+    """All tables. Lines whose students aren't trained yet are left out."""
+    tables = [results(trainings), choices(trainings)]
+    tables += [attempts(trainings, method) for method in ("at 20", "7 and 8")]
+    return "\n\n".join(tables)
 
 
 def results(trainings: Records) -> str:
@@ -62,11 +64,14 @@ def choices(trainings: Records) -> str:
 
 def attempts(trainings: Records, method: str) -> str:
     """The settings that were tried for a method, those with the fewest validation errors first."""
+    rows = tried(trainings, method)
+    choosers = _seeds(len({row["settings"]["seed"] for row in rows}))
+    name = _marked(f"“{method}”", rows)
     lines = [
-        f"| tried for “{method}”: alpha | T | learning rate | epochs | validation errors of 10,000 |",
+        f"| tried for {name}: alpha | T | learning rate | epochs | validation errors, {choosers} |",
         "|---|---|---|---|---|",
     ]
-    for settings, errors in by_settings(tried(trainings, method)):
+    for settings, errors in by_settings(rows):
         cells = [_number(settings.get(axis)) for axis in AXES]
         lines.append(f"| {' | '.join(cells)} | {errors:.0f} |")
     return "\n".join(lines)
@@ -116,7 +121,7 @@ def _line(name: str, published: int | None, errors: list[float], others: str = "
     """A line of the table: the mean of our errors, and whether the paper's figure is among what one more run of ours
     would make; `others` are public reproductions."""
     paper = "" if published is None else str(published)
-    here = f"**{fmean(errors):.1f}** ({len(errors)} seeds)"
+    here = f"**{fmean(errors):.1f}** ({_seeds(len(errors))})"
     return f"| {name} | {paper} | {here} | {_one_more(errors, published)} | {others} |"
 
 
@@ -136,7 +141,11 @@ def _errors(rows: list[Row]) -> list[float]:
 
 
 def _marked(name: str, rows: list[Row]) -> str:
-    return f"{name} {MARK}" if is_of_first_round(rows[0]) else name
+    return f"{name} {MARK}" if rows and is_of_first_round(rows[0]) else name
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _number(value: float | None) -> str:
