@@ -1,7 +1,7 @@
 """Many networks of one architecture as one: their weights in one tensor, their products in one call.
 
 A step of a small network is mostly overhead. K networks in one computation share it, and those that see the same batch
-share the product of their first layer, too. They are trained in `_together`; which of them, is decided in `_chunks`.
+share the product of their first layer, too. They are trained in `_together`; `_chunks` decides which are.
 """
 
 from collections.abc import Sequence

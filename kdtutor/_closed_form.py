@@ -9,11 +9,11 @@ outputs, B examples side by side:
 
     dL/dW = dL/dz xᵀ     dL/db = the sum of dL/dz over the examples     dL/dx = Wᵀ dL/dz where x > 0, else 0
 
-All is for K networks at once, and K may be 1. A step of a small network takes half as long as by autograd, which spends
-most of its time on its graph.
+All is for K networks at once, and K may be 1. A step of a small network, 784-50-10 say, takes 0.6 times as long as by
+autograd, which spends its time on a graph; for large ones, and for many at once, the products are nearly all there is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,8 @@ class Objective:
     ) -> None:
         self.t = torch.tensor(temperature, device=device, dtype=dtype)[:, None, None]  # (K, 1, 1)
         self.a = torch.tensor(alpha, device=device, dtype=dtype)[:, None, None]
+        self.soft_weight = self.a * self.t  # of q - p
+        self.hard_weight = 1 - self.a
 
     def soften(self, teacher_logits: Tensor) -> Tensor:
         """The teacher's probabilities p at each network's temperature, (K, C, B)."""
@@ -47,11 +49,12 @@ class Objective:
     def targets(self, p: Tensor, labels: Tensor) -> Tensor:
         """alpha * T * p + (1 - alpha) * onehot(label), (K, C, B): the gradient's part that no student changes."""
         onehot = torch.zeros_like(p).scatter_(1, labels[:, None], 1)
-        return self.a * self.t * p + (1 - self.a) * onehot
+        return self.soft_weight * p + self.hard_weight * onehot
 
     def gradient(self, logits: Tensor, targets: Tensor) -> Tensor:
         """dL/dz (K, C, B) of each network's mean loss over the batch, given its `targets`."""
-        answers = self.a * self.t * F.softmax(logits / self.t, dim=1) + (1 - self.a) * F.softmax(logits, dim=1)
+        q = F.softmax(logits / self.t, dim=1)
+        answers = self.soft_weight * q + self.hard_weight * F.softmax(logits, dim=1)
         return answers.sub_(targets).div_(logits.shape[-1])
 
     def losses(self, logits: Tensor, p: Tensor, labels: Tensor) -> Tensor:
@@ -71,6 +74,8 @@ def is_relu_chain(network: nn.Module) -> bool:
     float64, all of it trained, with nothing that listens in."""
     if not stackable([network]) or dtype_of(network) not in (torch.float32, torch.float64):
         return False
+    if not all(weight.is_contiguous() for weight in network.parameters()):
+        return False
     first, *kinds = [type(layer) for layer in network.children()]
     alternate = {*kinds[::2]} == {nn.Linear} and {*kinds[1::2]} <= {nn.ReLU}
     return first is nn.Flatten and alternate and kinds[-1] is nn.Linear
@@ -87,15 +92,6 @@ class ReluChain:
     def __init__(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         self.layers = list(zip(weights[::2], weights[1::2], gradients[::2], gradients[1::2], strict=True))
         self.inputs: list[Tensor] = []  # of each layer
-
-    @classmethod
-    def of(cls, network: nn.Module) -> "ReluChain":
-        """Of one network: its own weights, which get gradients that `backward` fills."""
-        weights = [weight.detach()[None] for weight in network.parameters()]
-        gradients = [torch.empty_like(weight) for weight in weights]
-        for weight, gradient in zip(network.parameters(), gradients, strict=True):
-            weight.grad = gradient[0]
-        return cls(weights, gradients)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Inputs (B, S, ...) to logits (K, C, B)."""
@@ -122,6 +118,21 @@ class ReluChain:
             if x is not self.inputs[0]:
                 gradient = torch.bmm(weight.transpose(1, 2), gradient)
                 gradient = torch.ops.aten.threshold_backward(gradient, x, 0)  # 0 where x isn't > 0
+
+
+# What an optimizer trains, and the places of its weights and of its gradients in a chain.
+Part = tuple[Tensor, Tensor, Tensor]
+
+
+def step(optimizers: Iterable[torch.optim.Optimizer], parts: Sequence[Part]) -> None:
+    """Follow the gradients. The optimizers may forget gradients and make new tensors: the chain's stay in place."""
+    for trained, _, gradient in parts:
+        trained.grad = gradient
+    for optimizer in optimizers:
+        optimizer.step()
+    for trained, weight, _ in parts:
+        if trained.data_ptr() != weight.data_ptr():
+            trained.data = weight.copy_(trained.data)
 
 
 def has_closed_form(
@@ -181,13 +192,14 @@ def fit_in_closed_form(
     targets = objective.targets(p, data.labels.to(device)[None])[0].T.contiguous()  # (N, C)
 
     def train_epoch(opt: torch.optim.Optimizer, generator: torch.Generator) -> tuple[float, float]:
+        parts = [(weight, weight.detach(), torch.zeros_like(weight.detach())) for weight in model.parameters()]
+        student = ReluChain([weight[None] for _, weight, _ in parts], [gradient[None] for _, _, gradient in parts])
         seen = []
         for inputs, labels, index in batches(data, batch_size, device, generator):
             assert index is not None
-            student = ReluChain.of(model)  # in each step: an optimizer may put new tensors into the model
             logits = student.logits(as_input(inputs, dtype)[:, None])  # (1, C, B)
             student.backward(objective.gradient(logits, targets.index_select(0, index).T[None]))
-            opt.step()
+            step([opt], parts)
             seen.append((logits[0].T, labels, index))
 
         logits, labels, index = (torch.cat(parts) for parts in zip(*seen, strict=True))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor._batched import Stack
-from kdtutor._closed_form import Objective, ReluChain, is_relu_chain
+from kdtutor._closed_form import Objective, Part, ReluChain, is_relu_chain, step
 from kdtutor.data import Split, as_input
 from kdtutor.evaluation import at_least_float32
 from kdtutor.fitting import OptimizerFactory, linear_decay
@@ -140,7 +140,7 @@ class _Optimizers:
         self.optimizers = {rate: optimizer for rate, optimizer in self.optimizers.items() if rate[1] > epoch}
         self.schedules = {rate: schedule for rate, schedule in self.schedules.items() if rate[1] > epoch}
 
-        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []  # ours, and the stack's weights and gradients
+        self.parts: list[Part] = []
         first = 0
         for _, parts in self.runs:
             last = first + len(parts[0])
@@ -151,13 +151,7 @@ class _Optimizers:
 
     def step(self) -> None:
         """Follow the gradients that the stack's weights have."""
-        for part, _, gradient in self.parts:
-            part.grad = gradient
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-        for part, weight, _ in self.parts:
-            if part.data_ptr() != weight.data_ptr():  # the optimizer has made a new tensor
-                part.data = weight.copy_(part.data)
+        step(self.optimizers.values(), self.parts)
 
     def end_epoch(self) -> None:
         """On to the next epoch's learning rates."""

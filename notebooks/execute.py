@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from matplotlib import style
+from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
 from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
-from kdtutor.course.evidence import details
+from kdtutor.course.evidence import details, picture
 from kdtutor.course.hinton import paper, table
 from kdtutor.course.publishing import insert_section
 
@@ -57,8 +59,17 @@ def _is_widget(output: nbformat.NotebookNode) -> bool:
 def publish(findings: list[dict[str, Any]]) -> None:
     """Write the findings that the notebooks store: as data, and into the site's pages."""
     write_json({"findings": findings}, data.shipped() / "claims.json")
+    draw_opening()
     for path, text in pages(findings).items():
         path.write_text(text, encoding="utf-8")
+
+
+def draw_opening() -> None:
+    """The picture at the top of the README and of the site."""
+    with style.context("kdtutor.course"):
+        ax = Figure(figsize=(7.2, 2.8)).subplots()
+        picture.small_student(title="A student of 13,242 parameters; its teacher has 206,922", ax=ax)
+        ax.figure.savefig(data.shipped() / "evidence" / "small-student.png")
 
 
 def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:

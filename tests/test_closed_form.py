@@ -67,6 +67,19 @@ def test_a_class_that_the_teacher_rules_out_pulls_as_by_autograd(batch, alpha):
     assert objective.losses(student, p, labels).isfinite().all()
 
 
+def test_a_class_that_both_rule_out_adds_nothing(batch):
+    student, teacher, labels = batch
+    ruled_out = torch.full_like(student[:, :1], -math.inf)
+    objective = Objective([4.0] * 3, [1.0] * 3, DOUBLE, CPU)
+    p = objective.soften(teacher)
+    with_class = torch.cat([student, ruled_out], dim=1)
+    p_with_class = objective.soften(torch.cat([teacher, ruled_out], dim=1))
+    assert torch.equal(objective.losses(with_class, p_with_class, labels), objective.losses(student, p, labels))
+    gradient = objective.gradient(with_class, objective.targets(p_with_class, labels))
+    assert torch.equal(gradient[:, :5], objective.gradient(student, objective.targets(p, labels)))
+    assert (gradient[:, 5] == 0).all()
+
+
 # Of a network, with respect to its weights
 
 
@@ -95,20 +108,9 @@ def test_every_gradient_is_autograds(sizes, groups, dtype):
             torch.testing.assert_close(gradient[k].double(), weight.grad, **tolerance)
 
 
-def test_a_chain_of_one_fills_the_networks_own_gradients():
-    network, twin = (mlp(4, 5, 3, seed=0).to(DOUBLE) for _ in range(2))
-    inputs, at_logits = torch.randn(7, 4, dtype=DOUBLE), torch.randn(7, 3, dtype=DOUBLE)
-    chain = ReluChain.of(network)
-    torch.testing.assert_close(chain.logits(inputs[:, None])[0].T, twin(inputs))
-    chain.backward(at_logits.T[None])
-    twin(inputs).backward(at_logits)
-    for weight, other in zip(network.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(weight.grad, other.grad)
-
-
-def hooked(register):
+def changed(change):
     network = mlp(4, 3, 2)
-    register(network)
+    change(network)
     return network
 
 
@@ -127,10 +129,11 @@ def hooked(register):
         (nn.Sequential(nn.Flatten(), nn.ReLU(), nn.Linear(4, 3)), False),
         (nn.Sequential(nn.Flatten()), False),
         (nn.Sequential(nn.Linear(4, 3)), False),
-        (hooked(lambda net: net[1].register_forward_hook(lambda *_: None)), False),
-        (hooked(lambda net: net[1].weight.register_hook(lambda gradient: None)), False),
-        (hooked(lambda net: net[1].weight.register_post_accumulate_grad_hook(lambda weight: None)), False),
-        (hooked(lambda net: net[1].weight.requires_grad_(False)), False),
+        (changed(lambda net: net[1].register_forward_hook(lambda *_: None)), False),
+        (changed(lambda net: net[1].weight.register_hook(lambda gradient: None)), False),
+        (changed(lambda net: net[1].weight.register_post_accumulate_grad_hook(lambda weight: None)), False),
+        (changed(lambda net: net[1].weight.requires_grad_(False)), False),
+        (changed(lambda net: setattr(net[1].weight, "data", torch.zeros(4, 3).T)), False),
     ],
 )
 def test_what_is_a_chain_is_known(network, is_one):
@@ -194,6 +197,27 @@ def test_images_of_bytes_are_scaled(images, monkeypatch):
 
     ours, theirs = both_ways(run, monkeypatch)
     assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+class NewTensors(torch.optim.Optimizer):
+    """Plain descent that writes no tensor in place, and forgets the gradients."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data = weight.data - group["lr"] * weight.grad
+        self.zero_grad()
+
+
+def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blobs):
+    ours, theirs = mlp(2, 8, 3, seed=0).double(), mlp(2, 8, 3, seed=0).double()
+    train(ours, blobs, optimizer=NewTensors, **QUICK)
+    train(theirs, blobs, optimizer=torch.optim.SGD, **QUICK)
+    for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(weight, other)
 
 
 @pytest.mark.parametrize("temperature", [4.0, 1e-200])

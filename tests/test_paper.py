@@ -37,7 +37,7 @@ def choice(method, seed, errors, kind="choice", **settings):
 
 
 def teacher(seed, errors):
-    return BARE | {"kind": "teacher", "settings": {"seed": seed}, "test_errors": errors}
+    return BARE | {"kind": "teacher", "settings": {"precision": "bfloat16", "seed": seed}, "test_errors": errors}
 
 
 def missing(transfer, seed, errors, images, **by_split):
@@ -87,6 +87,8 @@ def test_rows_of_the_first_round_stand_in_where_there_are_no_others(records):
         assert [row["test_errors"] for row in rows] == [50, 51]
         assert all(map(paper.is_of_first_round, rows))
     assert not any(map(paper.is_of_first_round, paper.students(records, "alone")))
+    assert paper.is_of_first_round(teacher(0, 70))
+    assert not paper.is_of_first_round(BARE | {"kind": "teacher", "settings": {"seed": 0}, "precision": "bfloat16"})
 
 
 @pytest.mark.parametrize("kind", ["result", "choice"])

@@ -12,11 +12,11 @@ from kdtutor.course.evidence.protocol import (
     Measurement,
     Plan,
     check_fair,
-    choose,
     measure,
     run_experiment,
     run_measurement,
 )
+from kdtutor.course.evidence.search import choose
 from kdtutor.course.records import Records, unpack_wrong
 from kdtutor.data import Dataset, Split
 

@@ -14,7 +14,7 @@ with known answers in.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from statistics import fmean
 from typing import Any
@@ -22,18 +22,17 @@ from typing import Any
 from torch import Tensor
 
 from kdtutor import metrics
+from kdtutor.course.evidence.search import Choice, Settings, choose
 from kdtutor.course.records import Records, Row, pack_wrong
 from kdtutor.data import Dataset
 from kdtutor.losses import kl_divergence
 
-Settings = dict[str, float]
 # Of one student: its logits on "validation" and on "test"; and under "teacher" those of its teacher on the test images,
 # where agreement is of interest.
 Trained = Mapping[str, Tensor]
 
 LIMITS = {"lr": (1e-5, 10.0), "temperature": (0.5, 64.0), "alpha": (0.1, 1.0), "epochs": (1, 400)}
 FEWEST_RATES = 3  # in the grid of each arm
-LEAST_GAIN = 0.01  # of the validation errors, for a step of the search: less is luck
 
 
 @dataclass(frozen=True)
@@ -80,15 +79,6 @@ class Plan:
     choosers: Sequence[int] = (100, 101, 102)
     seeds: Sequence[int] = range(10)
     widen: bool = True
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for an arm; the axes as they were in the end; and those whose choice lies at their limit."""
-
-    settings: Settings
-    axes: dict[str, list[float]]
-    at_limit: list[str] = field(default_factory=list)
 
 
 def run_experiment(experiment: Experiment, records: Records, plan: Plan) -> None:
@@ -144,77 +134,6 @@ def check_fair(experiment: Experiment, plan: Plan) -> None:
                 )
 
 
-def choose(
-    grid: Mapping[str, Sequence[float]],
-    loss: Callable[[Sequence[Settings]], Sequence[float]],
-    limits: Mapping[str, tuple[float, float]],
-    widen: bool = True,
-) -> Choice:
-    """The settings from which no step along an axis gains, beginning in the middle of the grid.
-
-    Args:
-        grid: values of each axis.
-        loss: loss(several settings) -> one number for each; asked again about settings that it has seen.
-        limits: how far each axis may grow.
-        widen: whether an axis grows when its end is reached.
-    """
-    axes = {name: sorted(values) for name, values in grid.items()}
-    best = {name: values[len(values) // 2] for name, values in axes.items()}
-    moved = True
-    while moved:
-        start = best
-        for name, values in axes.items():
-            if len(values) > 1:
-                best = _best_on_axis(best, name, values, loss, limits[name] if widen else None)
-        moved = best != start
-
-    at_limit = []
-    for name, values in axes.items():
-        if len(values) > 1 and best[name] in (values[0], values[-1]):
-            at_limit.append(name)
-    return Choice(best, axes, at_limit)
-
-
-def _best_on_axis(
-    best: Settings,
-    name: str,
-    values: list[float],
-    loss: Callable[[Sequence[Settings]], Sequence[float]],
-    limits: tuple[float, float] | None,
-) -> Settings:
-    """Step by step along one axis, as long as a step gains; `values` grows in place where its end is reached."""
-    while True:
-        if limits is not None:
-            _grow(values, best[name], limits)
-        place = values.index(best[name])
-        neighbours = values[max(0, place - 1) : place + 2]
-        candidates = [{**best, name: value} for value in neighbours]
-        losses = dict(zip(neighbours, loss(candidates), strict=True))
-        lowest = min(losses, key=lambda value: losses[value])
-        if losses[lowest] >= (1 - LEAST_GAIN) * losses[best[name]] and losses[best[name]] < inf:
-            return best
-        if lowest == best[name]:  # all of them diverged
-            return best
-        best = {**best, name: lowest}
-
-
-def _grow(values: list[float], best: float, limits: tuple[float, float]) -> None:
-    """Add the value beyond each end of an axis that is the best, by the ratio of the two last, where there is room."""
-    beyond = []
-    if best == values[-1]:
-        beyond.append(values[-1] ** 2 / values[-2])
-    if best == values[0]:
-        beyond.append(values[0] ** 2 / values[1])
-    low, high = limits
-    for value in beyond:
-        value = min(max(float(f"{value:.2g}"), low), high)
-        if all(isinstance(v, int) for v in values):
-            value = round(value)
-        if value not in values:
-            values.append(value)
-    values.sort()
-
-
 def _choose_for(arm: Arm, experiment: Experiment, records: Records, plan: Plan) -> Choice:
     """The choice for an arm, by the mean of its criterion over the choosing seeds."""
 
@@ -261,6 +180,8 @@ def _result(arm: Arm, experiment: Experiment, choice: Choice) -> Callable[..., R
 
     def make(experiment: str, arm: str, seed: int) -> Row:
         (student,) = train(seed, [choice.settings])
+        if not all(bool(logits.isfinite().all()) for logits in student.values()):
+            raise FloatingPointError(f"the student of seed {seed} must not diverge, got NaN: {arm!r} of {experiment!r}")
         return {"chosen": choice.settings, "at_limit": choice.at_limit, **measure(student, data)}
 
     train, data = arm.train, experiment.data

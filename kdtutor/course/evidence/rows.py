@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from kdtutor.course.evidence.studies import (
     all_labels,
     few_labels,
+    generations,
     small_student,
     teachers,
     transfer,
@@ -60,7 +61,7 @@ def _probabilities(experiment: tuple[str, str], a: str, b: str) -> list[Comparis
 
 def _evidence() -> dict[str, Evidence]:
     """By claim of `claims.CLAIMS`."""
-    f, a, t, x, s = few_labels, all_labels, teachers, transfer, small_student
+    f, a, t, g, x, s = few_labels, all_labels, teachers, generations, transfer, small_student
     return {
         "generalises": Evidence(
             [Comparison(*ALL, a.LABELS, a.TEACHER)],
@@ -134,7 +135,7 @@ def _evidence() -> dict[str, Evidence]:
             ],
         ),
         "reverse": Evidence(
-            [Comparison("generations", "2,000 labels, 784-10-10 teaches 784-100-10", t.LABELS, t.SMALL)]
+            [Comparison("generations", "2,000 labels, 784-10-10 teaches 784-100-10", t.LABELS, g.SMALL)]
         ),
         "domain": Evidence(
             [Comparison(*DOMAINS, x.FEW, x.UNLABELLED)],
@@ -145,7 +146,7 @@ def _evidence() -> dict[str, Evidence]:
             ],
         ),
         "multi-task": Evidence(
-            [Comparison("tasks", "a second task", t.ONE_TASK, t.TWO_TASKS, "same", margin=3 * MARGIN)]
+            [Comparison("tasks", "a second task", g.ONE_TASK, g.TWO_TASKS, "same", margin=3 * MARGIN)]
         ),
         "why smooth": Evidence(
             [Comparison("missing-class", "no 3 in the transfer set", x.AT_1, x.ABOVE_1)],
@@ -189,9 +190,9 @@ def _evidence() -> dict[str, Evidence]:
                 )
             ],
         ),
-        "born again": Evidence([Comparison(*GENERATIONS, t.LABELS, t.GENERATION_1)]),
-        "mutual": Evidence([Comparison(*GENERATIONS, t.LABELS, t.MUTUAL)]),
-        "assistant": Evidence([Comparison("assistant", "an assistant for 784-15-10", t.DIRECT, t.ASSISTED)]),
+        "born again": Evidence([Comparison(*GENERATIONS, t.LABELS, g.GENERATION_1)]),
+        "mutual": Evidence([Comparison(*GENERATIONS, t.LABELS, g.MUTUAL)]),
+        "assistant": Evidence([Comparison("assistant", "an assistant for 784-15-10", g.DIRECT, g.ASSISTED)]),
         "small student": Evidence(
             [Comparison(*SMALL, s.FEW_SHIFTED, s.SOFT)],
             [

@@ -6,7 +6,8 @@ from math import nan
 import torch
 from torch import Tensor, nn
 
-from kdtutor.course.evidence.protocol import Settings, Trained
+from kdtutor.course.evidence.protocol import Trained
+from kdtutor.course.evidence.search import Settings
 from kdtutor.data import Augment, Dataset, Split
 from kdtutor.evaluation import predict
 from kdtutor.models import mlp

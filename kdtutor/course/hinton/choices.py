@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 Grid = Mapping[str, Sequence[float]]
 
-TRANSFERS = ("without 3", "7 and 8")  # of the classes that are missing in them
 IMAGES = ("train", "all")  # what results learn from: the training images, or those and the validation images
 DIGITS = tuple(range(10))
 LIMITS = {"lr": (1e-4, 0.1), "temperature": (1.0, 160.0), "alpha": (0.1, 1.0)}

@@ -17,9 +17,8 @@ BIASES = torch.arange(0, 20, 0.1)
 
 
 def measure(network: nn.Module, data: Dataset, device: str | None, splits: Sequence[str] = SPLITS) -> dict[str, Any]:
-    """Errors and nats on these splits; of the test images, too, which of them are wrong,
-    and how many threes. A network that has learnt from
-    the validation images is to be measured on the "test" images alone."""
+    """Errors and nats on these splits; of the test images, too, which of them are wrong, and how many threes. A network
+    that has learnt from the validation images is to be measured on the "test" images alone."""
     result: dict[str, Any] = {}
     for name in splits:
         split = getattr(data, name)

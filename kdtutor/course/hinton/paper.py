@@ -77,8 +77,9 @@ def tried(trainings: Records, method: str) -> list[Row]:
 
 
 def is_of_first_round(row: Row) -> bool:
-    """Whether a row is of the first round, in which one student chose."""
-    return row["kind"].startswith(FIRST_ROUND)
+    """Whether a row is of the first round, in which one student chose. Its teachers have "precision" among their
+    settings."""
+    return row["kind"].startswith(FIRST_ROUND) or "precision" in row["settings"]
 
 
 def by_settings(rows: list[Row]) -> list[tuple[dict[str, float], float]]:

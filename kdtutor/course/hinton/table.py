@@ -30,7 +30,7 @@ def results(trainings: Records) -> str:
     lines = [
         "| errors of 10,000 | paper | here, on average | one more run of ours, 95 % | public reproductions |",
         "|---|---|---|---|---|",
-        _line(f"teacher 784-1200-1200-10, dropout, jitter {MARK}", 67, _errors(teachers), "64 to 108"),
+        _line(_marked("teacher 784-1200-1200-10, dropout, jitter", teachers), 67, _errors(teachers), "64 to 108"),
     ]
     for name, published, method, others in (
         ("student 784-800-800-10 alone", 146, "alone", "171, 181"),

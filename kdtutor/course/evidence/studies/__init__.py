@@ -4,7 +4,15 @@ from collections.abc import Callable, Sequence
 
 from kdtutor.course.evidence.digits import Digits
 from kdtutor.course.evidence.protocol import Experiment, Measurement
-from kdtutor.course.evidence.studies import all_labels, few_labels, gradients, small_student, teachers, transfer
+from kdtutor.course.evidence.studies import (
+    all_labels,
+    few_labels,
+    generations,
+    gradients,
+    small_student,
+    teachers,
+    transfer,
+)
 
 Study = Callable[[Digits], Sequence[Experiment | Measurement]]
 
@@ -13,13 +21,13 @@ STUDIES: dict[str, Study] = {
     "noise": gradients.noise,
     "stable-rates": gradients.stable_rates,
     "one-rate": few_labels.one_rate,
-    "generations": teachers.generations,
+    "generations": generations.generations,
     "teachers": teachers.kinds_of_teachers,
     "fidelity": teachers.fidelity,
     "wrong-labels": teachers.wrong_labels,
     "ensembles": teachers.ensembles,
-    "assistant": teachers.assistant,
-    "tasks": teachers.tasks,
+    "assistant": generations.assistant,
+    "tasks": generations.tasks,
     "transfer-sets": transfer.transfer_sets,
     "domains": transfer.domains,
     "few-labels": few_labels.few_labels,

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from kdtutor import data
 from kdtutor.course.evidence.digits import Digits
-from kdtutor.course.evidence.protocol import Arm, Experiment, Settings, Trained
+from kdtutor.course.evidence.protocol import Arm, Experiment, Trained
+from kdtutor.course.evidence.search import Settings
 from kdtutor.course.evidence.students import RATES, Lesson, labels_grid, soft_grid, swept
 from kdtutor.data import Split
 from kdtutor.evaluation import predict
@@ -137,7 +138,7 @@ def domains(digits: Digits) -> list[Experiment]:
         arm(WITH_FEW, with_few, soft),
         arm(FROM_HOME, from_home, soft),
     ]
-    return [Experiment("a teacher of one data set, students of another", target.data, arms)]
+    return [Experiment("a teacher of one data set, students of another", target.data, arms, longest=90)]
 
 
 def _drawn(target: Digits, seed: int) -> Split:
