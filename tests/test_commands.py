@@ -133,28 +133,116 @@ def _quick_teacher(monkeypatch):
     monkeypatch.setattr(teachers, "train_teacher", quick)
 
 
-def test_of_several_settings_the_best_on_the_validation_images_is_taken(distill, digits, tmp_path, monkeypatch, capsys):
-    tables = []
+@pytest.fixture
+def sweeps(monkeypatch):
+    """The sweeps that the command runs: the settings and the table of each."""
+    seen = []
 
     def spy(*args, **settings):
-        tables.append((settings, kdtutor.sweep(*args, **settings)))
-        return tables[-1][1]
+        seen.append((settings, kdtutor.sweep(*args, **settings)))
+        return seen[-1][1]
 
     monkeypatch.setattr("kdtutor.commands.distill.sweep", spy)
-    arguments = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--epochs", "3"]
+    return seen
+
+
+def best_of(table, alphas):
+    """The settings with the fewest validation errors on average, among those with one of these alphas; and how many."""
+    errors_of = {}
+    for row in table.rows:
+        if row["alpha"] in alphas:
+            errors_of.setdefault((row["temperature"], row["alpha"], row["lr"]), []).append(row["validation_errors"])
+    return min((fmean(values), settings) for settings, values in errors_of.items())
+
+
+def test_each_side_gets_the_settings_that_are_best_on_the_validation_images(distill, sweeps, tmp_path, capsys):
+    arguments = ["--temperature", "1", "50", "--alpha", "0.3", "1", "--lr", "0.001", "0.03", "--epochs", "3"]
     assert distill(arguments=arguments) == 0
-    (first, choice), (second, table) = tables
-    assert (first["seeds"], second["seeds"]) == (range(100, 102), range(2))  # other seeds than those of the pairs
-    assert second["temperature"] == [choice.best()["temperature"]]
-    best = choice.best()
+    (choosing, choice), (alone, table_alone), (distilled, table_distilled) = sweeps
+    assert choosing["seeds"] == range(100, 102)  # other seeds than those of the pairs
+    assert alone["seeds"] == distilled["seeds"] == range(2)
+    fewest_alone, (_, _, lr_alone) = best_of(choice, [0.0])
+    fewest_distilled, (temperature, alpha, lr) = best_of(choice, [0.3, 1.0])
     record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
-    assert record["choice"]["alpha"] == [0.3, 1.0]
-    assert record["choice"]["temperature"] == [1.0, 50.0]
-    assert record["choice"]["validation errors"] == choice.means("validation_errors").tolist()
-    assert (record["settings"]["temperature"], record["settings"]["alpha"]) == (best["temperature"], best["alpha"])
-    assert [row["errors"] for row in record["runs"]["distilled"]] == table.values("test_errors", alpha=best["alpha"])
-    assert [row["errors"] for row in record["runs"]["alone"]] == table.values("test_errors", alpha=0)
-    assert f"T = {best['temperature']:g}, alpha = {best['alpha']:g}" in capsys.readouterr().out
+    assert record["settings"]["alone"] == {"alpha": 0.0, "lr": lr_alone}
+    assert record["settings"]["distilled"] == {"temperature": temperature, "alpha": alpha, "lr": lr}
+    for settings, table in ((alone, table_alone), (distilled, table_distilled)):
+        side = "distilled" if settings["alpha"] else "alone"
+        assert {name: settings[name] for name in record["settings"][side]} == record["settings"][side]
+        assert [row["errors"] for row in record["runs"][side]] == table.values("test_errors")
+
+    tried = record["choice"]
+    assert (tried["seeds"], tried["lr"]) == ([100, 101], [0.001, 0.03])
+    assert (tried["alpha"], tried["temperature"]) == ([0.3, 1.0], [1.0, 50.0])
+    by_lr = dict(zip(tried["lr"], tried["validation errors"]["distilled"], strict=True))
+    assert by_lr[lr][tried["alpha"].index(alpha)][tried["temperature"].index(temperature)] == fewest_distilled
+    assert tried["validation errors"]["alone"][tried["lr"].index(lr_alone)] == fewest_alone
+    printed = capsys.readouterr().out
+    assert f"\n  alone: alpha = 0, lr = {lr_alone:g}\n" in printed
+    assert f"\n  distilled: T = {temperature:g}, alpha = {alpha:g}, lr = {lr:g}\n" in printed
+
+
+def test_the_two_sides_may_differ_in_their_learning_rate(distill, sweeps, tmp_path, monkeypatch):
+    """With the validation errors turned round for the students alone, they get the other rate."""
+    distill(arguments=["--lr", "1e-5", "0.01"], epochs=3)
+    (lr,) = {settings["lr"] for settings, _ in sweeps[1:]}
+    assert lr == 0.01
+
+    def turned_round(*args, **settings):
+        table = kdtutor.sweep(*args, **settings)
+        for row in table.rows:
+            if row["alpha"] == 0:
+                row["validation_errors"] *= -1
+        return table
+
+    monkeypatch.setattr("kdtutor.commands.distill.sweep", turned_round)
+    distill(arguments=["--lr", "1e-5", "0.01"], epochs=3)
+    settings = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))["settings"]
+    assert (settings["alone"]["lr"], settings["distilled"]["lr"]) == (1e-5, 0.01)
+
+
+def test_at_most_three_seeds_choose(distill, sweeps):
+    distill(arguments=["--lr", "0.001", "0.01"], seeds=4)
+    assert [settings["seeds"] for settings, _ in sweeps] == [range(100, 103), range(4), range(4)]
+
+
+def test_with_one_value_of_each_setting_nothing_is_chosen(distill, sweeps, tmp_path, capsys):
+    distill(lr=0.004, temperature=2, alpha=0.5)
+    settings, choice = (
+        json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))[name]
+        for name in ("settings", "choice")
+    )
+    assert len(sweeps) == 2
+    assert settings["alone"] == {"alpha": 0.0, "lr": 0.004}
+    assert settings["distilled"] == {"temperature": 2.0, "alpha": 0.5, "lr": 0.004}
+    assert choice is None
+    assert "Best" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "errors_at", "sentences"),
+    [
+        ("lr", {0.001: 3, 0.002: 2, 0.004: 1}, ["0.004 is the largest learning rate tried: try larger ones, too"]),
+        ("lr", {0.001: 1, 0.002: 2, 0.004: 3}, ["0.001 is the smallest learning rate tried: try smaller ones, too"]),
+        ("lr", {0.001: 2, 0.002: 1, 0.004: 3}, []),
+        ("temperature", {1: 3, 2: 2, 4: 1}, ["4 is the largest temperature tried: try larger ones, too"]),
+        ("alpha", {0.5: 1, 0.9: 2}, ["0.5 is the smallest alpha tried: try smaller ones, too"]),
+        ("alpha", {0.5: 2, 1: 1}, []),  # there is no larger one
+        ("alpha", {0: 1, 1: 2}, []),
+    ],
+)
+def test_a_choice_at_an_end_of_the_values_is_told(distill, monkeypatch, capsys, name, errors_at, sentences):
+    def known(*args, **settings):
+        table = kdtutor.sweep(*args, **settings)
+        for row in table.rows:
+            row["validation_errors"] = errors_at.get(row[name], 0)
+        return table
+
+    monkeypatch.setattr("kdtutor.commands.distill.sweep", known)
+    distill(arguments=[f"--{name}", *map(str, errors_at)])
+    _, found, of_distilled = capsys.readouterr().out.partition("  distilled: ")
+    assert found
+    assert re.findall("    (.* tried: .*)", of_distilled) == sentences
 
 
 @pytest.mark.usefixtures("_quick_teacher")
@@ -216,10 +304,11 @@ def test_a_mistake_ends_in_one_line(distill, tmp_path, capsys, options, message)
         ({"temperature": 0}, "temperature must be a finite number > 0, got 0.0"),
         ({"temperature": "nan"}, "temperature must be a finite number > 0, got nan"),
         ({"alpha": 1.5}, "alpha must be a number from 0 to 1, got 1.5"),
+        ({"lr": -1}, "lr must be a finite number > 0, got -1.0"),
     ],
     ids=str,
 )
-def test_temperature_and_alpha_are_checked_before_anything_is_loaded(
+def test_temperature_alpha_and_learning_rate_are_checked_before_anything_is_loaded(
     distill, tmp_path, monkeypatch, capsys, options, message
 ):
     monkeypatch.setattr(data, "load", lambda *args, **options: pytest.fail("the digits were loaded"))

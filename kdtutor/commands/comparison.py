@@ -47,16 +47,13 @@ def of_teacher(teacher: nn.Module, logits: Tensor, labels: Tensor) -> Group:
     return Group([row], teacher)
 
 
-def of_students(table: Table, alpha: float) -> Group:
-    """The students of a sweep that were trained with this alpha."""
+def of_students(table: Table) -> Group:
+    """The students of a sweep that differ in their seed only."""
     rows = []
-    networks = []
-    for row, network in zip(table.rows, table.networks, strict=True):
-        if row["alpha"] == alpha:
-            measured = {name: row[column] for name, column in TABLE_COLUMNS.items()}
-            rows.append({"seed": row["seed"], **measured})
-            networks.append(network)
-    return Group(rows, networks[0])
+    for row in table.rows:
+        measured = {name: row[column] for name, column in TABLE_COLUMNS.items()}
+        rows.append({"seed": row["seed"], **measured})
+    return Group(rows, table.networks[0])
 
 
 def error_difference(groups: dict[str, Group]) -> PairedDifference | None:
@@ -101,7 +98,7 @@ def save(
     groups: dict[str, Group],
     difference: PairedDifference | None,
     settings: dict[str, Any],
-    choice: dict[str, list] | None,
+    choice: dict[str, Any] | None,
     seconds: int,
     out: Path,
 ) -> None:

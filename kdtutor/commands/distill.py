@@ -1,4 +1,7 @@
-"""`kdtutor distill`: students alone and distilled over paired seeds, compared and recorded."""
+"""`kdtutor distill`: students alone and distilled over paired seeds, compared and recorded.
+
+To be fair to both sides each gets settings of its own: the best of the values given, on the validation images.
+"""
 
 import re
 import time
@@ -12,8 +15,9 @@ from torch import nn
 
 from kdtutor import data
 from kdtutor._check import check_fraction, check_positive
-from kdtutor.commands import comparison
+from kdtutor.commands import choosing, comparison
 from kdtutor.commands.arguments import add_training_arguments, count
+from kdtutor.commands.choosing import Settings, finished
 from kdtutor.course import teachers
 from kdtutor.evaluation import predict
 from kdtutor.models import mlp
@@ -47,7 +51,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="weight of the soft term (default 0.9); several values: the best on the validation images is used",
     )
     parser.add_argument("--seeds", type=count, default=5, help="how many paired seeds (default %(default)s)")
-    parser.add_argument("--lr", type=float, default=2e-3, help="first learning rate (default %(default)s)")
+    parser.add_argument(
+        "--lr",
+        dest="lrs",
+        metavar="LR",
+        type=float,
+        nargs="+",
+        default=[2e-3],
+        help="first learning rate (default 0.002); several values: for each side, alone and distilled, the best on the "
+        "validation images is used",
+    )
     parser.add_argument("--batch-size", type=count, default=128, help="(default %(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/distill"), help="folder for results (default %(default)s)"
@@ -75,7 +88,7 @@ def distill(
     temperatures: list[float],
     alphas: list[float],
     seeds: int,
-    lr: float,
+    lrs: list[float],
     batch_size: int,
     out: Path,
     teacher_path: Path | None,
@@ -86,10 +99,10 @@ def distill(
 ) -> int:
     """Train students alone and distilled from the same `seeds` seeds, and compare their test errors.
 
-    Of several temperatures or alphas the best on the validation images are used. Prints a table and the difference;
-    writes the students of the first seed, the record and a figure to `out`.
+    Of several temperatures, alphas or learning rates the best on the validation images are used, for each side its
+    own. Prints a table and the difference; writes the students of the first seed, the record and a figure to `out`.
     """
-    _check(temperatures, alphas, lr)
+    _check(temperatures, alphas, lrs)
     out.mkdir(parents=True, exist_ok=True)
 
     digits = data.load(data_name, fallback="strokes")
@@ -101,30 +114,29 @@ def distill(
         "train": predict(teacher, digits.train, device=device),
         "test": predict(teacher, digits.test, device=device),
     }
-    # what all students have in common; seeds, temperature and alpha are still open
+    # what all students have in common; seeds, temperature, alpha and learning rate are still open
     train = partial(
         sweep,
         lambda seed: mlp(*student, seed=seed),
         digits,
         teacher_logits,
-        lr=lr,
         epochs=epochs,
         batch_size=batch_size,
         device=device,
         progress=not quiet,
     )
 
-    temperature = temperatures[0]
-    alpha = alphas[0]
+    alone: Settings = {"alpha": 0.0, "lr": lrs[0]}
+    distilled: Settings = {"temperature": temperatures[0], "alpha": alphas[0], "lr": lrs[0]}
     choice = None
-    if len(temperatures) > 1 or len(alphas) > 1:
-        temperature, alpha, choice = _choose(train, temperatures, alphas, seeds)
+    if len(temperatures) > 1 or len(alphas) > 1 or len(lrs) > 1:
+        alone, distilled, choice = choosing.choose(train, temperatures, alphas, lrs, seeds)
 
-    table = _train_pairs(train, seeds, temperature, alpha)
+    # with the same seed both sides start from the same weights and see the same batches
     groups = {
         "teacher": comparison.of_teacher(teacher, teacher_logits["test"], digits.test.labels),
-        "alone": comparison.of_students(table, 0.0),
-        "distilled": comparison.of_students(table, alpha),
+        "alone": _students(train, seeds, alone),
+        "distilled": _students(train, seeds, distilled),
     }
     difference = comparison.error_difference(groups)
     print(comparison.means_as_text(groups, digits.test))
@@ -132,10 +144,9 @@ def distill(
 
     settings = {
         "student": student,
-        "temperature": temperature,
-        "alpha": alpha,
+        "alone": alone,
+        "distilled": distilled,
         "seeds": seeds,
-        "lr": lr,
         "batch_size": batch_size,
         "teacher": teacher_path.name,
         "data": digits.name,
@@ -151,11 +162,11 @@ def distill(
     return 0
 
 
-def _check(temperatures: list[float], alphas: list[float], lr: float) -> None:
-    for temperature, alpha in product(temperatures, alphas):
+def _check(temperatures: list[float], alphas: list[float], lrs: list[float]) -> None:
+    for temperature, alpha, lr in product(temperatures, alphas, lrs):
         check_positive("temperature", temperature)
         check_fraction("alpha", alpha)
-    check_positive("lr", lr)
+        check_positive("lr", lr)
 
 
 def _default_teacher_path(data_name: str, out: Path) -> Path:
@@ -174,40 +185,9 @@ def _teacher_at(path: Path, digits: data.Dataset, device: str | None, quiet: boo
     return teacher
 
 
-def _choose(
-    train: Callable[..., Table], temperatures: list[float], alphas: list[float], seeds: int
-) -> tuple[float, float, dict[str, list]]:
-    """The temperature and alpha with the fewest errors on the validation images, and what there was to choose from.
-
-    The students that decide have other seeds than the pairs, so that the pairs' test errors stay unbiased.
-    """
-    first_seed = max(100, seeds)
-    seeds_to_choose = range(first_seed, first_seed + seeds)
-    table = _finished(train(seeds=seeds_to_choose, temperature=temperatures, alpha=sorted(alphas)))
-    best = table.best()
-    temperature = best.get("temperature", temperatures[0])  # at alpha = 0 the temperature plays no part
-    alpha = best["alpha"]
-    print(f"{table}\nBest on the validation images: T = {temperature:g}, alpha = {alpha:g}\n")
-
-    choice = {
-        "alpha": table.axis("alpha"),
-        "temperature": table.axis("temperature"),
-        "validation errors": table.means("validation_errors").tolist(),
-    }
-    return temperature, alpha, choice
-
-
-def _train_pairs(train: Callable[..., Table], seeds: int, temperature: float, alpha: float) -> Table:
-    """For each seed a student alone and one distilled, from the same weights and with the same batches."""
-    table = _finished(train(seeds=range(seeds), temperature=[temperature], alpha=sorted({0.0, alpha})))
+def _students(train: Callable[..., Table], seeds: int, settings: Settings) -> comparison.Group:
+    """The students of one side, one per seed."""
+    table = finished(train(seeds=range(seeds), **settings))
     if any(row["diverged"] for row in table.rows):
-        lr = table.rows[0]["lr"]
-        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {lr:g}")
-    return table
-
-
-def _finished(table: Table) -> Table:
-    """The table of a sweep, with all its students. Raises KeyboardInterrupt where Ctrl-C left some out."""
-    if table.interrupted:
-        raise KeyboardInterrupt
-    return table
+        raise FloatingPointError(f"the loss must stay finite, got NaN: try a smaller --lr than {settings['lr']:g}")
+    return comparison.of_students(table)
