@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from functools import cache
+from functools import cache, partial
+from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
@@ -11,11 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 from kdtutor import Dataset, Split, data, mlp
+from kdtutor._device import threads
 from kdtutor.commands import bench, main
-from kdtutor.commands.benchmarks import epochs, growth, notebooks, processes, students, timing
+from kdtutor.commands.benchmarks import epochs, growth, notebooks, peers, processes, students, timing
 from kdtutor.commands.benchmarks.epochs import DEVIATION, MEAN, by_kdtutor, by_loader, matrix_products, normalised
 from kdtutor.commands.benchmarks.timing import in_turns
 from kdtutor.data import loading, strokes
+from kdtutor.evaluation import predict
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,101 @@ def test_epochs_are_scaled_to_55_000_images_and_compared(digits, monkeypatch):
     assert {(row["student"], row["batch"]) for row in rows} == {
         (student, batch) for student in ("784-128-10", "784-800-800-10") for batch in (64, 256)
     }
+
+
+@pytest.fixture
+def peers_epoch(digits):
+    teacher = mlp(784, 20, 10, seed=1).eval()
+    split = normalised(digits.train)
+    return peers.Epoch((784, 16, 10), 32, split, teacher, predict(teacher, split))
+
+
+@pytest.fixture
+def loss_of_distill(peers_epoch):
+    return by_kdtutor(peers_epoch.sizes, peers_epoch.teacher_logits, peers_epoch.split, peers_epoch.batch_size)
+
+
+needs_peers = pytest.mark.skipif(
+    not all(find_spec(name) for name in ("torchdistill", "lightning", "keras")),
+    reason="needs the extra `peers`: torchdistill, lightning, keras",
+)
+
+
+@pytest.mark.parametrize("batches", [peers.batches_by_index, peers.batches_by_loader])
+def test_a_plain_loop_and_distill_have_the_same_losses(peers_epoch, loss_of_distill, batches):
+    loss = peers.plain_loop(peers_epoch, batches, peers.script_loss)
+    assert loss == pytest.approx(loss_of_distill, rel=1e-5)
+
+
+@needs_peers
+def test_all_libraries_have_the_losses_of_distill(peers_epoch, loss_of_distill):
+    peers.load()
+    losses = {name: side() for name, side in peers.sides_of(peers_epoch).items()}
+    assert len(losses) == 6
+    for name, loss in losses.items():
+        room = peers.TOLERANCE if "Keras" in name else 1e-5
+        assert loss == pytest.approx(loss_of_distill, rel=room), name
+
+
+@pytest.mark.parametrize("module", peers.MODULES)
+def test_a_library_that_is_missing_is_named_before_any_work(module, monkeypatch, capsys):
+    def found(name):
+        if name == module:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(peers, "import_module", found)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")  # and is put back
+    assert main.main(["bench", "--peers"]) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"kdtutor: --peers needs {module.split('.')[0]}, which can't be imported (No module named '{module}'): "
+        "pip install torchdistill lightning 'keras>=3.12', or 'kdtutor[peers]'\n",
+    )
+    assert os.environ["KERAS_BACKEND"] == "torch"
+
+
+@pytest.fixture
+def three_sides(monkeypatch):
+    """The sides of the peers' table, without the libraries: a dictionary of their losses, to be changed."""
+    losses = {peers.OURS: 0.5, "a plain loop": 0.5, peers.ASKS_TEACHER: 0.5}
+    monkeypatch.setattr(peers, "sides_of", lambda epoch: {name: partial(losses.__getitem__, name) for name in losses})
+    return losses
+
+
+@pytest.mark.usefixtures("timed", "three_sides")
+def test_peers_are_scaled_to_55_000_images_and_compared_with_distill(digits):
+    rows = list(peers.time_peers(digits, quick=True))
+    assert [row["batch"] for row in rows] == [64, 64, 64, 256, 256, 256]
+    for place, row in enumerate(rows):
+        number = 1 + place % 3
+        assert row["seconds"] == 2 * number * 55_000 / 300
+        assert (row["from"], row["to"]) == (row["seconds"] / 2, 2 * row["seconds"])
+        assert row["this / distill"] == number
+        assert row["teacher is asked"] == ("in each step" if number == 3 else "beforehand")
+
+
+def test_peers_are_timed_on_one_thread(digits, monkeypatch, three_sides):
+    seen = []
+
+    def once(functions, repeats):
+        seen.append(torch.get_num_threads())
+        return {name: [1.0] for name in functions}, three_sides
+
+    monkeypatch.setattr(timing, "in_turns", once)
+    with threads(3):
+        assert len(list(peers.time_peers(digits, quick=True))) == 6
+        assert torch.get_num_threads() == 3
+    assert seen == [1, 1]
+
+
+@pytest.mark.usefixtures("timed")
+@pytest.mark.parametrize("loss", [0.51, float("nan")])
+def test_no_time_is_given_for_another_loss(digits, three_sides, loss):
+    three_sides["a plain loop"] = loss
+    with pytest.raises(
+        ArithmeticError, match=f"a plain loop must have the mean loss of kdtutor.distill, 0.5, got {loss}"
+    ):
+        list(peers.time_peers(digits, quick=True))
 
 
 @pytest.mark.usefixtures("timed")
@@ -224,6 +322,21 @@ def test_the_command_prints_and_records_each_section(monkeypatch, tmp_path, caps
     assert record["two"] == []
     assert record["machine"]["torch"] == torch.__version__
     assert capsys.readouterr().out == ""
+
+
+def test_peers_are_a_benchmark_of_their_own(monkeypatch, tmp_path, capsys, digits):
+    def time_peers(digits, quick):
+        """An epoch with other libraries."""
+        yield {"with": "a library", "quick": quick}
+
+    monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
+    monkeypatch.setattr(peers, "load", lambda: None)
+    monkeypatch.setattr(peers, "time_peers", time_peers)
+    monkeypatch.setattr(bench, "all_benchmarks", None)  # isn't called
+    assert main.main(["bench", "--peers", "--json", str(tmp_path / "peers.json")]) == 0
+    record = json.loads((tmp_path / "peers.json").read_text())
+    assert record["peers"] == [{"with": "a library", "quick": False}]
+    assert "An epoch with other libraries.\n\nwith       quick\na library  False" in capsys.readouterr().out
 
 
 def test_the_command_names_the_machine(monkeypatch, capsys, digits):

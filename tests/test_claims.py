@@ -7,87 +7,54 @@ import nbformat
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from kdtutor.course.claims import CLAIMS, MIME, ClaimFinding, collect, finding, markdown
-from kdtutor.statistics import Interval, PairedDifference, paired_difference
+from kdtutor.course.claims import CLAIMS, MIME, ClaimFinding, collect, derived, markdown, measured
+from kdtutor.statistics import Interval
 
-FEWER = PairedDifference(-30.0, Interval(-40.0, -20.0), 5, ("alone", "distilled"))
-MORE = PairedDifference(30.0, Interval(20.0, 40.0), 5, ("alone", "distilled"))
-UNSURE = PairedDifference(-3.0, Interval(-10.0, 4.0), 5, ("alone", "distilled"))
+ABOVE = Interval(0.2, 0.9)
 
 
 # Verdicts
 
 
 @pytest.mark.parametrize(
-    ("effect", "supports", "verdict"),
+    ("low", "high", "promised", "verdict"),
     [
-        (FEWER, "lower", "holds"),
-        (FEWER, "higher", "false here"),
-        (MORE, "lower", "false here"),
-        (MORE, "higher", "holds"),
-        (UNSURE, "lower", "not seen here"),
-        (UNSURE, "higher", "not seen here"),
-        (paired_difference([1, 1, 1], [1, 1, 1]), "lower", "not seen here"),
-        (PairedDifference(-1.0, Interval(-2.0, 0.0), 5), "lower", "not seen here"),  # 0 at its very end
-        ("it smooths", True, "holds"),
-        ("it doesn't", False, "false here"),
-        ("nothing", None, "not seen here"),
-        (UNSURE, True, "holds"),  # what the notebook has found by other means
-        (FEWER, False, "false here"),
+        (0.2, 0.9, "higher", "holds"),
+        (0.2, 0.9, "lower", "fails"),
+        (-0.9, -0.2, "lower", "holds"),
+        (-0.9, -0.2, "higher", "fails"),
+        (-0.1, 0.9, "higher", "undecided"),
+        (0.0, 0.9, "higher", "undecided"),
+        (-0.9, 0.0, "lower", "undecided"),
     ],
 )
-def test_the_interval_decides_or_else_the_notebook(effect, supports, verdict):
-    assert finding("generalises", effect, supports) == ClaimFinding("generalises", verdict, str(effect))
+def test_the_interval_decides(low, high, promised, verdict):
+    found = measured("T squared", "a ratio", Interval(low, high), promised, than=0.0)
+    assert found == ClaimFinding("T squared", verdict, "a ratio")
 
 
-@pytest.mark.parametrize(
-    ("effect", "supports", "verdict"),
-    [
-        (FEWER, "lower", "holds here, but not for long"),
-        ("it smooths", True, "holds here, but not for long"),
-        (FEWER, "higher", "false here"),
-        (UNSURE, "lower", "not seen here"),
-        ("it doesn't", False, "false here"),
-        ("nothing", None, "not seen here"),
-    ],
-)
-def test_only_a_claim_that_holds_has_a_reservation(effect, supports, verdict):
-    assert finding("smooths", effect, supports, but="not for long").verdict == verdict
+def test_a_number_may_be_compared_with_another_than_0():
+    assert measured("variance", "a ratio", ABOVE, "lower", than=1.0).verdict == "holds"
+    assert measured("variance", "a ratio", ABOVE, "lower", than=0.5).verdict == "undecided"
 
 
-@pytest.mark.parametrize("effect", [FEWER, "2 bits at T = 1, 3 bits at T = 4"], ids=str)
-def test_what_was_compared_stands_in_front_of_the_effect(effect):
-    assert finding("entropy", effect, True, context="On MNIST").effect == f"On MNIST: {effect}"
-    assert finding("entropy", effect, True).effect == str(effect)
+def test_a_formula_holds_and_says_that_it_is_derived():
+    assert derived("smooths", "dH/dT >= 0") == ClaimFinding("smooths", "holds", "derived: dH/dT >= 0")
 
 
 @pytest.mark.parametrize("claim", ["", "Generalises", "soft", CLAIMS["generalises"][0]])
 def test_an_unknown_claim_is_refused(claim):
-    message = f"claim must be one of {', '.join(CLAIMS)}, got {claim!r}"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        finding(claim, FEWER, "lower")
+    names = ", ".join(CLAIMS)
+    message = f"^{re.escape(f'claim must be one of {names}, got {claim!r}')}$"
+    with pytest.raises(ValueError, match=message):
+        derived(claim, "a formula")
+    with pytest.raises(ValueError, match=message):
+        measured(claim, "a ratio", ABOVE, "higher", than=0.0)
 
 
-REFUSED = "^supports must be 'lower' or 'higher' for a paired difference, or True, False or None, got "
-
-
-@pytest.mark.parametrize(
-    ("effect", "supports", "came"),
-    [
-        (FEWER, "fewer", "'fewer' for PairedDifference$"),
-        (FEWER, "", "'' for PairedDifference$"),
-        ("31 fewer errors", "lower", "'lower' for str$"),
-        ("31 more errors", "higher", "'higher' for str$"),
-    ],
-)
-def test_another_direction_or_one_of_a_sentence_is_refused(effect, supports, came):
-    with pytest.raises(ValueError, match=REFUSED + came):
-        finding("generalises", effect, supports)
-
-
-def test_what_is_no_verdict_is_refused():
-    with pytest.raises(ValueError, match=REFUSED):
-        finding("generalises", "31 fewer errors", 0.5)
+def test_another_direction_is_refused():
+    with pytest.raises(ValueError, match=r"^promised must be 'higher' or 'lower', got 'fewer'$"):
+        measured("variance", "a ratio", ABOVE, "fewer", than=0.0)
 
 
 # In a notebook
@@ -96,18 +63,20 @@ def test_what_is_no_verdict_is_refused():
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_finding_shows_the_claim_its_source_the_verdict_and_the_effect(claim):
     text, source = CLAIMS[claim]
-    assert repr(finding(claim, FEWER, "lower", but="not for long")).splitlines() == [
-        f"Claim:    {text} ({source}).",
-        "Verdict:  holds here, but not for long.",
-        f"Measured: {FEWER}.",
-    ]
+    shown = " ".join(repr(ClaimFinding(claim, "holds", "31 fewer")).split())
+    assert shown == f"Claim: {text} ({source}). Verdict: holds. Measured: 31 fewer."
+
+
+def test_a_finding_shows_what_else_there_is():
+    found = ClaimFinding("reverse", "fails", "48 more", beside="at T = 1: 50 more", elsewhere="fails", tuned="lr 0.03")
+    assert [*found.as_sentences()] == ["Claim", "Verdict", "Measured", "Beside", "On USPS", "Tuned"]
 
 
 def shown(value):
     """A cell with this result, as IPython stores it."""
     data, metadata = DisplayFormatter().format(value)
     result = nbformat.v4.new_output("execute_result", data=data, metadata=metadata, execution_count=1)
-    return nbformat.v4.new_code_cell("finding(...)", outputs=[result], execution_count=1)
+    return nbformat.v4.new_code_cell("derived(...)", outputs=[result], execution_count=1)
 
 
 def notebook(path, *cells):
@@ -118,21 +87,22 @@ def notebook(path, *cells):
 
 
 def test_ipython_shows_a_finding_as_its_text_and_stores_it_as_data():
-    found = finding("T squared", "T² makes up for\na factor of 16 | 15", True)
+    found = measured("T squared", "T² makes up for\na factor of 16 | 15", ABOVE, "higher", than=0.0)
     (output,) = shown(found).outputs
     assert output.data["text/plain"] == repr(found)
     assert json.loads(json.dumps(output.data[MIME])) == vars(found)
 
 
 def test_collect_reads_back_just_the_findings_in_their_order(tmp_path):
-    first, second, third = finding("T squared", "ratio ½", True), finding("reverse", FEWER, "lower"), finding(*SEEN)
+    first, third = derived("T squared", "ratio ½"), derived("smooths", "4.3 bits at T = 8")
+    second = ClaimFinding("reverse", "fails", "48 more", beside="50 more", elsewhere="not run", tuned="lr 0.03")
     stream = nbformat.v4.new_output("stream", text=f"{MIME}\n")
     one = notebook(
         tmp_path / "02_one.ipynb",
         nbformat.v4.new_markdown_cell(repr(first)),
         nbformat.v4.new_code_cell("1", outputs=[stream]),
         shown(first),
-        shown(FEWER),
+        shown(ABOVE),
         nbformat.v4.new_code_cell("2"),
         shown(second),
     )
@@ -145,29 +115,36 @@ def test_collect_reads_back_just_the_findings_in_their_order(tmp_path):
     assert collect([]) == collect([none]) == []
 
 
-SEEN = ("smooths", "4.3 bits at T = 8", True)
-
-
 # As a table
 
 
 def row(claim, effect="31 fewer errors", verdict="holds", notebook="05_name.ipynb"):
-    return {"notebook": notebook, "claim": claim, "verdict": verdict, "effect": effect}
+    return {
+        "notebook": notebook,
+        "claim": claim,
+        "verdict": verdict,
+        "effect": effect,
+        "beside": "",
+        "elsewhere": "holds: 5 fewer",
+        "tuned": "lr 0.01",
+    }
 
 
 def cells(table):
     """The cells of each line, as GitHub divides them: at each | that isn't escaped."""
     lines = table.splitlines()
     assert all(line.startswith("| ") and line.endswith(" |") for line in (lines[0], *lines[2:]))
-    assert re.fullmatch(r"(\|-+){5}\|", lines[1])
+    assert re.fullmatch(r"(\|-+){7}\|", lines[1])
     return [re.split(r" (?<!\\)\| ", line[2:-2]) for line in (lines[0], *lines[2:])]
 
 
 def test_the_table_has_one_finding_per_line_in_the_order_of_the_claims():
     head, *lines = cells(markdown(row(claim) for claim in reversed(CLAIMS)))
-    assert head == ["claim", "source", "verdict", "measured", "notebook"]
+    assert head == ["claim", "source", "verdict", "measured", "USPS", "tuned", "notebook"]
     link = "[05](notebooks/05_name.ipynb)"
-    assert lines == [[*texts, "**holds**", "31 fewer errors", link] for texts in CLAIMS.values()]
+    assert lines == [
+        [*texts, "**holds**", "31 fewer errors", "holds: 5 fewer", "lr 0.01", link] for texts in CLAIMS.values()
+    ]
 
 
 def test_links_lead_from_the_document_to_the_notebooks():
@@ -178,7 +155,7 @@ def test_links_lead_from_the_document_to_the_notebooks():
 def test_several_findings_on_a_claim_stay_in_their_order():
     rows = [row("reverse", "a"), row("smooths", "b"), row("reverse", "c", notebook="11_x.ipynb"), row("reverse", "d")]
     _, *lines = cells(markdown(rows))
-    assert [(line[3], line[4][:4]) for line in lines] == [("b", "[05]"), ("a", "[05]"), ("c", "[11]"), ("d", "[05]")]
+    assert [(line[3], line[6][:4]) for line in lines] == [("b", "[05]"), ("a", "[05]"), ("c", "[11]"), ("d", "[05]")]
 
 
 def test_a_table_of_nothing_is_its_head():
@@ -187,19 +164,26 @@ def test_a_table_of_nothing_is_its_head():
 
 @pytest.mark.parametrize(
     ("effect", "verdict"),
-    [("p(c | x) moves", "holds"), ("|p - q| = 0.1", "holds"), ("| | |", "holds"), ("a", "holds here, but a | b")],
+    [("p(c | x) moves", "holds"), ("|p - q| = 0.1", "holds"), ("| | |", "holds")],
 )
 def test_a_line_in_a_cell_does_not_break_the_table(effect, verdict):
     for line in markdown([row("mimics", effect, verdict), row("mimics")]).splitlines():
-        assert len(re.findall(r"(?<!\\)\|", line)) == 6
+        assert len(re.findall(r"(?<!\\)\|", line)) == 8
+
+
+def test_what_stands_beside_is_told_apart():
+    _, line = cells(markdown([row("smooths") | {"beside": "at T = 1: 3 more"}]))
+    assert line[3] == "31 fewer errors<br>*Beside it:* at T = 1: 3 more"
 
 
 def test_what_a_notebook_stored_arrives_in_the_table(tmp_path):
-    found = finding("few labels", FEWER, "lower", context="100 labels", but="not with 10,000")
+    found = ClaimFinding("few labels", "holds", "154 fewer", elsewhere="undecided: 3 fewer", tuned="lr 0.01")
     path = notebook(tmp_path / "07_few.ipynb", shown(found))
     assert cells(markdown(collect([path])))[1] == [
         *CLAIMS["few labels"],
-        "**holds here**, but not with 10,000",
-        f"100 labels: {FEWER}",
+        "**holds**",
+        "154 fewer",
+        "undecided: 3 fewer",
+        "lr 0.01",
         "[07](notebooks/07_few.ipynb)",
     ]

@@ -24,6 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from kdtutor.course import claims, publishing
+from kdtutor.course.evidence import picture
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -109,7 +110,7 @@ def sphinx(source: Path, out: Path, facts: dict[str, dict[str, Any]], repository
 
 def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None:
     """The folder that Sphinx builds from; `table` is that of the course."""
-    for path in (ROOT / PAGES).rglob("*.md"):
+    for path in (ROOT / PAGES).rglob("*.*"):
         put(source, path.relative_to(ROOT))
     for name, below in BELOW.items():
         with (source / name).open("a", encoding="utf-8") as page_with_pages_below:
@@ -119,10 +120,10 @@ def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None
     (source / "course-table.md").write_text(table, encoding="utf-8")
     (source / "slider.html").write_text(slider.html(), encoding="utf-8")
 
-    for picture in (ROOT / "data").glob("*/*.png"):
-        target = source / picture.relative_to(ROOT)
+    for image in (ROOT / "data").glob("*/*.png"):
+        target = source / image.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(picture, target)
+        shutil.copy(image, target)
 
     (source / "notebooks" / "assignments").mkdir(parents=True)
     for path, notebook in notebooks.items():
@@ -219,15 +220,13 @@ def course(facts: Iterable[dict[str, Any]]) -> str:
 
 
 def measured() -> dict[str, Any]:
-    """What the front page says was measured: from the records that the commands wrote."""
-    record = json.loads((ROOT / "data" / "distill-mnist" / "record.json").read_text(encoding="utf-8"))
-    difference = record["distilled minus alone"]
+    """What the front page says was measured: from the records of `kdtutor evidence`, and the ledger."""
     findings = json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))["findings"]
     verdicts = Counter(finding["verdict"] for finding in findings)
     return {
-        "fewer": f"{-difference['mean']:.0f}",
-        "interval": f"{-difference['high']:.0f} to {-difference['low']:.0f}",
-        "seeds": record["settings"]["seeds"],
+        "few": picture.mean_errors("1,000 labels"),
+        "shifted": picture.mean_errors("1,000 labels, shifted views"),
+        "soft": picture.mean_errors("teacher's probabilities"),
         "claims": len(findings),
         "hold": verdicts["holds"],
         "fail": verdicts["fails"],

@@ -127,7 +127,7 @@ def _tuned(judgement: Judgement) -> str:
 def sentence(comparison: Comparison, seen: PairedDifference) -> str:
     """A comparison in a sentence, with its situation."""
     if comparison.metric == "errors" and seen.names is not None:
-        return f"{comparison.experiment}: {seen}"
+        return f"{comparison.experiment}: {str(seen).removesuffix(f': {seen.verdict}')}"  # the verdict is the ledger's
     return f"{label(comparison)}: {short(seen)}, {seen.pairs} paired seeds"
 
 

@@ -24,6 +24,11 @@ WITH_VIEWS = {
 }
 
 
+def mean_errors(name: str) -> int:
+    """Mean test errors of 10,000 of the students with this name in the picture."""
+    return round(fmean(row["errors"] for row in ledger.results(*EXPERIMENT, OPENING[name])))
+
+
 def small_student(arms: Mapping[str, str] = OPENING, title: str = "", *, ax: "Axes") -> "Axes":
     """Draw the test errors of each arm's ten students as dots, and their mean as a bar, from the shipped records. arms:
     names for the axis, and the arms of the experiment."""

@@ -109,8 +109,9 @@ def chosen(records: Records, experiment: str, arm: str) -> str:
     words = [f"lr {settings['lr']:g}", f"{settings['epochs']} epochs"]
     if settings.get("alpha"):
         words += [f"T = {settings['temperature']:g}", f"alpha = {settings['alpha']:g}"]
-    if rows[0]["at_limit"]:
-        words.append(f"at the end of what was tried: {', '.join(rows[0]['at_limit'])}")
+    at_limit = [name for name in rows[0]["at_limit"] if settings[name] != 1.0]  # beyond alpha = 1 there is nothing
+    if at_limit:
+        words.append(f"at the end of what was tried: {', '.join(at_limit)}")
     return ", ".join(words)
 
 

@@ -11,14 +11,12 @@ from kdtutor.data import jitter
 from kdtutor.evaluation import predict
 from kdtutor.models import mlp
 from kdtutor.training import train
-from kdtutor.views import Views
 
 LABELS = "training on the labels"
 TEACHER = "distilling from the convolutional teacher"
 AT_1 = "distilling at T = 1"
 WIDE = "distilling from 784-1200-1200-10"
 LABELS_SHIFTED = "training on the labels of shifted images"
-TEACHER_SHIFTED = "distilling on shifted images"
 SCRIPT = "the article's T = 5 and alpha = 0.7"
 
 BATCH = 256
@@ -39,10 +37,6 @@ def standard(digits: Digits) -> list[Experiment]:
     def wide(seed: int) -> Lesson:
         return data.train, digits.wide_answers
 
-    @cache
-    def shown_shifted() -> Views:
-        return Views(data.train, digits.teacher)
-
     def network(seed: int):
         return mlp(784, 100, 100, 10, seed=seed)
 
@@ -55,11 +49,6 @@ def standard(digits: Digits) -> list[Experiment]:
             LABELS_SHIFTED,
             singly(network, lambda seed: (data.train, None), data, augment=jitter, batch_size=BATCH),
             labels_grid(epochs, RATES),
-        ),
-        Arm(
-            TEACHER_SHIFTED,
-            singly(network, lambda seed: (data.train, shown_shifted()), data, batch_size=BATCH),
-            soft_grid(epochs, RATES),
         ),
     ]
     if digits.wide_answers is not None:
