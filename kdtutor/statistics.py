@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan, sqrt
-from statistics import fmean
+from statistics import fmean, stdev
 
 import numpy as np
 import torch
@@ -136,6 +136,28 @@ def paired_difference(a: Sequence[float], b: Sequence[float], confidence: float 
     test = ttest_rel(b, a)
     low, high = test.confidence_interval(confidence)
     return PairedDifference(mean, Interval(float(low), float(high), confidence), len(a), p_value=float(test.pvalue))
+
+
+def prediction_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Where one more run would come out, given those of other seeds: ``mean ± t(n - 1) s sqrt(1 + 1 / n)``.
+
+    values: one metric of 2 or more runs, taken to be normally distributed. Compare a single figure of somebody else's
+    with this interval, not with that of the mean, which is narrower: a figure outside isn't explained by seeds alone.
+    Source: Whitmore 1986.
+    """
+    from scipy.stats import t
+
+    values = [float(value) for value in values]
+    if len(values) < 2:
+        raise ValueError(f"values must be 2 or more, one per run, got {len(values)}")
+    for value in values:
+        if not isfinite(value):
+            raise ValueError(f"values must be finite, got {value}")
+    _check_confidence(confidence)
+
+    n = len(values)
+    half_width = float(t.ppf((1 + confidence) / 2, n - 1)) * stdev(values) * sqrt(1 + 1 / n)
+    return Interval(fmean(values) - half_width, fmean(values) + half_width, confidence)
 
 
 def paired_errors(

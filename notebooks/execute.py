@@ -18,7 +18,7 @@ from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
 from kdtutor.course.evidence import details, picture
-from kdtutor.course.hinton import paper
+from kdtutor.course.hinton import paper, table
 from kdtutor.course.publishing import insert_section
 
 HERE = Path(__file__).parent
@@ -79,7 +79,7 @@ def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:
     return {
         PAGES / "claims.md": _with_table("claims.md", "ledger", ledger),
         PAGES / "evidence.md": _with_table("evidence.md", "evidence", details.markdown()),
-        PAGES / "hinton.md": _with_table("hinton.md", "paper", paper.markdown(paper.records())),
+        PAGES / "hinton.md": _with_table("hinton.md", "paper", table.markdown(paper.records())),
     }
 
 

@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and that each mistake ends in one line and an exit status."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import kdtutor
 from kdtutor import _paths, checkpoints, cnn, data, mlp, predict, training
 from kdtutor.commands import main
 from kdtutor.course import teachers
-from kdtutor.course.hinton import paper, reproduction
+from kdtutor.course.hinton import paper, reproduction, table
 from kdtutor.data import files as data_files
 from kdtutor.data.sources import SOURCES
 from kdtutor.grading import assignments, marking
@@ -390,17 +391,8 @@ def reproduction_in_two_parts(digits, tmp_path_factory):
     Gives its folder, and for both calls the exit status, what was printed, and the records afterwards.
     """
     folder = tmp_path_factory.mktemp("hinton")
-    shortest = {
-        "teachers": range(1),
-        "teacher_epochs": 1,
-        "epochs": (1, 2),
-        "few_epochs": (1, 2),
-        "best_epochs": (1, 2),
-        "temperatures": (20.0,),
-        "widths": {5: 1},
-    }
+    shortest = dataclasses.replace(reproduction.QUICK, teacher_epochs=1)
     arguments = ["reproduce", "hinton", "--quick", f"--out={folder}", "--device=cpu"]
-    arguments += ["--precision=float32"]  # much faster where the processor has no instructions for bfloat16
     parts = []
 
     def reproduce():
@@ -413,9 +405,9 @@ def reproduction_in_two_parts(digits, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(data, "load", lambda name, fallback=None: digits)
-        monkeypatch.setattr(reproduction, "QUICK", reproduction.QUICK | shortest)
-        with monkeypatch.context() as until_missing_digits:
-            until_missing_digits.setattr(reproduction.Section, "train_missing", stop)
+        monkeypatch.setattr(reproduction, "QUICK", shortest)
+        with monkeypatch.context() as until_all_have_chosen:
+            until_all_have_chosen.setattr(reproduction.Section, "train_result", stop)
             reproduce()
         reproduce()
     return folder, *parts
@@ -424,44 +416,50 @@ def reproduction_in_two_parts(digits, tmp_path_factory):
 def test_reproduce_shows_the_papers_numbers_beside_its_own(reproduction_in_two_parts):
     folder, _, (status, printed, _) = reproduction_in_two_parts
     assert status == 0
-    table = [line for line in printed.splitlines() if line.startswith("|")]
     records = paper.records(folder)
-    assert table == paper.markdown(records).splitlines()
+    assert table.markdown(records) in printed
+    lines = table.results(records).splitlines()
     assert {"runs.jsonl", "teacher.safetensors", "student.safetensors"} <= {path.name for path in folder.iterdir()}
-    in_bold = [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", table[2])]
-    assert in_bold == [records.rows("teacher")[0]["test_errors"]] * 2
+    in_bold = [float(cell) for cell in re.findall(r"\*\*([\d.]+)\*\*", lines[3])]
+    alone = [row["test_errors"] for row in records.rows("result", method="alone")]
+    assert in_bold == [pytest.approx(fmean(alone), abs=0.05)]
 
 
 def test_reproduce_goes_on_where_it_was_interrupted(reproduction_in_two_parts):
     _, (status, printed, finished), (status_later, printed_later, records) = reproduction_in_two_parts
     assert status == 130
     assert "keeps the finished runs" in printed
-    assert '"kind": "student"' in finished.decode()
+    assert '"kind": "choice"' in finished.decode()
     assert status_later == 0
     assert records.startswith(finished)
-    assert "student:" not in printed_later
+    assert "choice: method 7 and 8" not in printed_later
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], (Path("runs/hinton"), False, "bfloat16", None)),
-        (["--quick"], (Path("runs/hinton-quick"), True, "bfloat16", None)),
-        (["--out=here", "--precision=float32", "--device=cpu"], (Path("here"), False, "float32", "cpu")),
+        ([], (Path("runs/hinton"), False, "float32", None)),
+        (["--quick"], (Path("runs/hinton-quick"), True, "float32", None)),
+        (["--out=here", "--precision=bfloat16", "--device=cpu"], (Path("here"), False, "bfloat16", "cpu")),
     ],
     ids=str,
 )
 def test_reproduce_passes_on_what_was_asked(monkeypatch, arguments, expected):
     called = []
 
-    def section(data, folder, quick, precision, device=None):
-        called.append((data, (folder, quick, precision, device)))
-        raise ValueError("that will do")
+    class Section:
+        def __init__(self, data, folder, quick, precision, device=None):
+            called.append((data, (folder, quick, precision, device)))
+
+        def run(self, parts):
+            called.append(parts)
+            raise ValueError("that will do")
 
     monkeypatch.setattr(data, "load", lambda name: name)
-    monkeypatch.setattr(reproduction, "Section", section)
+    monkeypatch.setattr(reproduction, "Section", Section)
     assert main.main(["reproduce", "hinton", *arguments]) == 1
-    assert called == [("mnist", expected)]
+    assert main.main(["reproduce", "hinton", "--part=alone", "--part=7 and 8", *arguments]) == 1
+    assert called == [("mnist", expected), [], ("mnist", expected), ["alone", "7 and 8"]]
 
 
 # data

@@ -9,9 +9,17 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, ttest_rel
+from scipy.stats import binomtest, norm, t, ttest_rel
 
-from kdtutor.statistics import Interval, PairedDifference, mcnemar, paired_difference, paired_errors, wilson
+from kdtutor.statistics import (
+    Interval,
+    PairedDifference,
+    mcnemar,
+    paired_difference,
+    paired_errors,
+    prediction_interval,
+    wilson,
+)
 
 properties = settings(deadline=None, max_examples=50)
 CONFIDENCES = st.floats(0.5, 0.999)
@@ -125,6 +133,32 @@ def random_errors(seeds, images, rate=0.1, seed=0):
 
 def of_10_000(wrong):
     return (10_000 * wrong.double().mean(1)).tolist()
+
+
+@properties
+@given(st.lists(FIGURES, min_size=2, max_size=8), CONFIDENCES)
+def test_prediction_interval_as_scipy_has_students_t(values, confidence):
+    interval = prediction_interval(values, confidence)
+    spread = np.std(values, ddof=1) * math.sqrt(1 + 1 / len(values))
+    expected = t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=max(spread, 1e-300))
+    assert (interval.low, interval.high) == pytest.approx(expected, rel=1e-9, abs=1e-6)
+    assert interval.confidence == confidence
+
+
+def test_one_more_run_falls_into_the_prediction_interval_as_often_as_promised():
+    generator = np.random.default_rng(0)
+    runs = generator.normal(90, 5, size=(2_000, 6))
+    inside = [float(row[5]) in prediction_interval(row[:5]) for row in runs]
+    assert abs(np.mean(inside) - 0.95) < 4 * math.sqrt(0.95 * 0.05 / len(inside))
+
+
+def test_bad_runs_predict_nothing():
+    with pytest.raises(ValueError, match="values must be 2 or more, one per run, got 1"):
+        prediction_interval([3.0])
+    with pytest.raises(ValueError, match="values must be finite, got nan"):
+        prediction_interval([3.0, math.nan])
+    with pytest.raises(ValueError, match="confidence must lie between 0 and 1, got 1"):
+        prediction_interval([3.0, 4.0], 1)
 
 
 def test_paired_errors_has_the_mean_difference_of_errors_of_10_000():

@@ -1,7 +1,7 @@
-"""Section 3 of Hinton, Vinyals & Dean 2015 beside what `kdtutor reproduce hinton` measured: errors from its records.
+"""Section 3 of Hinton, Vinyals & Dean 2015 beside what `kdtutor reproduce hinton` measured, from its records.
 
-Public reproductions: the lowest errors of those that we know (none has seeds, a transfer set of 7s and 8s, or the whole
-section; the one of 67 used a jittered transfer set and 1,000 epochs).
+The records that ship are of two rounds. In the first a single student chose, and in bfloat16; what the second, which
+goes by `reproduction`, hasn't trained anew yet has rows of the kinds "first round result" and "first round choice".
 """
 
 from pathlib import Path
@@ -13,20 +13,15 @@ from torch import Tensor, nn
 
 from kdtutor import checkpoints
 from kdtutor.course import teachers
-from kdtutor.course.hinton.choices import (
-    SPLITS,
-    TUNING_SEED,
-    best_corrected_settings,
-    best_settings,
-    chosen_rate,
-    final_rows,
-)
+from kdtutor.course.hinton.choices import alone_with, distilled_with
 from kdtutor.course.records import Records, Row, wrong_from_indices
 from kdtutor.data import shipped
 from kdtutor.models import mlp
 from kdtutor.statistics import PairedDifference, paired_difference, paired_errors
 
 THREES = 1010  # in MNIST's test set
+AXES = ("alpha", "temperature", "lr", "epochs")  # along which settings are chosen
+FIRST_ROUND = "first round"
 
 
 def records(folder: Path | None = None) -> Records:
@@ -46,40 +41,71 @@ def load(kind: str) -> nn.Module:
     return network.eval()
 
 
-def students(trainings: Records, method: str, chosen_on: str = "validation") -> list[Row]:
-    """The rows of the students "alone", "at 20" (distilled at T = 20) or "distilled" (at any T and alpha), one row per
-    seed, at the settings that were chosen on the validation or the test images."""
-    settings = best_settings(trainings, method, f"{chosen_on}_errors")
-    return _with_settings(trainings.rows("student"), settings)
+def students(trainings: Records, method: str, images: str = "all") -> list[Row]:
+    """The results of a method of `choices`, one row per seed; row["chosen"] are the settings that were chosen for it,
+    and where classes were missing row["corrected"] the errors with the bias that is best on "test" images, or for those
+    who learnt from "train" on "validation" images.
+
+    Args:
+        images: what they learnt from: "train", the training images, or "all", those and the validation images. Where a
+            method has rows of the first round only, which are all of "train", it is those.
+
+    Raises ValueError for rows that don't belong together: of different choices, or of a seed that chose.
+    """
+    rows = trainings.rows("result", method=method)
+    if not rows:
+        return trainings.rows(f"{FIRST_ROUND} result", method=method)
+    choosers = {row["settings"]["seed"] for row in tried(trainings, method)}
+    for row in rows:
+        if row["chosen"] != rows[0]["chosen"]:
+            raise ValueError(
+                f"the results of {method!r} must all have the same settings, got {rows[0]['chosen']} and "
+                f"{row['chosen']} in {trainings.path}"
+            )
+        if row["settings"]["seed"] in choosers:
+            raise ValueError(
+                f"the results of {method!r} must be of other seeds than those that chose, got seed "
+                f"{row['settings']['seed']} among both in {trainings.path}"
+            )
+    return [row for row in rows if row["settings"]["images"] == images]
 
 
-def missing(trainings: Records, transfer: str) -> list[Row]:
-    """The rows of the students whose transfer set was "without 3" or "7 and 8", one row per seed, at the T that was
-    chosen on validation images; row["corrected"]: with the biases that are best on "validation" or "test" images."""
-    rows = trainings.rows("missing", transfer=transfer, **chosen_rate(trainings))
-    tuning_rows = [row for row in rows if row["settings"]["seed"] == TUNING_SEED]
-    return _with_settings(rows, best_corrected_settings(tuning_rows))
+def tried(trainings: Records, method: str) -> list[Row]:
+    """The rows of the students that chose for a method: validation errors with each of the settings, for each seed. In
+    the first round the seeds of the results chose T for widths other than 800."""
+    return trainings.rows("choice", method=method) or trainings.rows(f"{FIRST_ROUND} choice", method=method)
 
 
-def best(trainings: Records) -> list[Row]:
-    """The rows of the best students of 784-800-800-10, one row per seed."""
-    return final_rows(trainings.rows("best"))
+def is_of_first_round(row: Row) -> bool:
+    """Whether a row is of the first round, in which one student chose. Its teachers have "precision" among their
+    settings."""
+    return row["kind"].startswith(FIRST_ROUND) or "precision" in row["settings"]
+
+
+def by_settings(rows: list[Row]) -> list[tuple[dict[str, float], float]]:
+    """Of what was `tried`: settings and their validation errors, on average over the seeds; the fewest first."""
+    errors: dict[tuple, list[float]] = {}
+    for row in rows:
+        settings = {axis: row["settings"][axis] for axis in AXES if axis in row["settings"]}
+        errors.setdefault(tuple(settings.items()), []).append(row["validation_errors"])
+    means = [(dict(settings), fmean(values)) for settings, values in errors.items()]
+    return sorted(means, key=lambda pair: pair[1])
 
 
 def widths(trainings: Records) -> dict[int, dict[str, Any]]:
     """By width of the two hidden layers: errors "alone" and "distilled" (one number per seed) at the "temperature"
-    that is best on the validation images, and their paired "difference"."""
+    that was chosen, and their paired "difference"."""
     by_width = {}
-    for width in sorted({row["settings"]["width"] for row in trainings.rows("width")}):
-        distilled = _distilled_at_width(trainings, width)
-        best_row = min(distilled, key=lambda row: fmean(row["validation_errors"]))
-        alone = trainings.rows("width", width=width, temperature=None)[0]
-        by_width[width] = {
-            "temperature": best_row["settings"]["temperature"],
-            "difference": paired_difference(alone["test_errors"], best_row["test_errors"]),
-            "alone": alone["test_errors"],
-            "distilled": best_row["test_errors"],
-        }
+    for units in (5, 10, 30, 100, 300):
+        alone = students(trainings, alone_with(units))
+        distilled = students(trainings, distilled_with(units))
+        if alone and distilled:
+            errors = {"alone": _test_errors(alone), "distilled": _test_errors(distilled)}
+            by_width[units] = {
+                "temperature": distilled[0]["chosen"]["temperature"],
+                "difference": paired_difference(errors["alone"], errors["distilled"]),
+                **errors,
+            }
     return by_width
 
 
@@ -93,97 +119,5 @@ def compare(a: list[Row], b: list[Row], names: tuple[str, str]) -> PairedDiffere
     return paired_errors(wrong(a), wrong(b), names)
 
 
-def markdown(trainings: Records) -> str:
-    """The table of the site's page on Hinton et al.: the paper's errors, ours and those of public reproductions."""
-    teacher_cell = _errors(trainings.rows("teacher"))
-    lines = [
-        "| errors of 10,000 | paper | here, chosen on validation | here, chosen on test | public reproductions |",
-        "|---|---|---|---|---|",
-        _line("teacher 784-1200-1200-10, dropout, jitter", "67", teacher_cell, teacher_cell, "64 to 108"),
-        *_lines_on_students(trainings),
-        *_lines_on_missing_classes(trainings, "without 3"),
-        *_lines_on_missing_classes(trainings, "7 and 8"),
-        *_lines_on_widths(trainings),
-        _line("best student 784-800-800-10 that we could distil", "", _errors(best(trainings))),
-    ]
-    return "\n".join(lines)
-
-
-def _lines_on_students(trainings: Records) -> list[str]:
-    alone = [_errors(students(trainings, "alone", split)) for split in SPLITS]
-    at_20 = [_errors(students(trainings, "at 20", split)) for split in SPLITS]
-    distilled = []
-    for split in SPLITS:
-        rows = students(trainings, "distilled", split)
-        distilled.append(_errors(rows) + _temperature(rows))
-    return [
-        _line("student 784-800-800-10 alone", "146", *alone, "171, 181"),
-        _line("the same, distilled at T = 20, images not shifted", "74", *at_20, "67 to 134"),
-        _line("the same, T chosen", "", *distilled),
-    ]
-
-
-def _lines_on_missing_classes(trainings: Records, transfer: str) -> list[str]:
-    rows = missing(trainings, transfer)
-    corrected_on_validation = [row["corrected"]["validation"] for row in rows]
-    corrected_on_test = [row["corrected"]["test"] for row in rows]
-    temperature = _temperature(rows)
-    if transfer == "7 and 8":
-        name = f"only 7s and 8s in the transfer set{temperature}"
-        return [
-            _line(name, "4730", _errors(rows), _errors(rows)),
-            _line("… bias corrected", "1320", _errors(corrected_on_validation), _errors(corrected_on_test)),
-        ]
-
-    name = f"no 3 in the transfer set{temperature}"
-    uncorrected = _errors(rows) + _threes(rows)
-    on_validation = _errors(corrected_on_validation) + _threes(corrected_on_validation)
-    on_test = _errors(corrected_on_test) + _threes(corrected_on_test)
-    return [
-        _line(name, "206, of these 133 threes", uncorrected, uncorrected),
-        _line("… bias corrected", "109, of these 14 threes", on_validation, on_test),
-    ]
-
-
-def _lines_on_widths(trainings: Records) -> list[str]:
-    published = {30: "T = 2.5 to 4 clearly the best", 300: "all T above 8 about the same"}
-    lines = []
-    for width, statement in published.items():
-        rows = _distilled_at_width(trainings, width)
-        if rows:
-            cells = [f"T = {row['settings']['temperature']:g}: {fmean(row['test_errors']):.0f}" for row in rows]
-            lines.append(_line(f"distilled students with two layers of {width}", statement, ", ".join(cells)))
-    return lines
-
-
-def _line(name: str, published: str, on_validation: str, on_test: str = "", others: str = "") -> str:
-    """A line of the table; `others` are public reproductions."""
-    return f"| {name} | {published} | {on_validation} | {on_test} | {others} |"
-
-
-def _errors(rows: list[dict[str, Any]]) -> str:
-    errors = [row["test_errors"] for row in rows]
-    return f"**{fmean(errors):.1f}** ({min(errors):.0f} to {max(errors):.0f}, {len(errors)} seeds)"
-
-
-def _threes(rows: list[dict[str, Any]]) -> str:
-    mean = fmean(row["test_wrong_threes"] for row in rows)
-    return f", of these {mean:.1f} threes"
-
-
-def _temperature(rows: list[Row]) -> str:
-    return f", T = {rows[0]['settings']['temperature']:g}"
-
-
-def _with_settings(rows: list[Row], settings: dict[str, Any]) -> list[Row]:
-    """The rows with exactly these settings, the seed aside."""
-    matching = []
-    for row in final_rows(rows):
-        if {**row["settings"], "seed": None} == {**settings, "seed": None}:
-            matching.append(row)
-    return matching
-
-
-def _distilled_at_width(trainings: Records, width: int) -> list[Row]:
-    """One row per temperature."""
-    return [row for row in trainings.rows("width", width=width) if row["settings"]["temperature"] is not None]
+def _test_errors(rows: list[Row]) -> list[float]:
+    return [row["test_errors"] for row in rows]

@@ -4,139 +4,132 @@ A teacher 784-1200-1200-10; students 784-800-800-10 alone and distilled, other w
 3s and of 7s and 8s only, and the best student that we know how to distil.
 """
 
-from functools import cache, cached_property, partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from shutil import copyfile
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints
-from kdtutor.course.hinton import choices
-from kdtutor.course.hinton.choices import FULL, METHODS, METRICS, QUICK, TUNING_SEED, lowest
-from kdtutor.course.hinton.measures import check_finished, measure, measure_with_biases
+from kdtutor.course.evidence.protocol import Choice, Settings, choose
+from kdtutor.course.hinton.choices import FULL, LIMITS, QUICK
+from kdtutor.course.hinton.measures import SPLITS, chosen_bias, corrected, measure
+from kdtutor.course.hinton.students import check_finished, train_student, transfer_set
 from kdtutor.course.records import Records, Row
 from kdtutor.course.teachers import load_teacher, wide_teacher
 from kdtutor.data import Dataset, jitter
 from kdtutor.evaluation import predict
+from kdtutor.metrics import errors
 from kdtutor.models import Ensemble, mlp
-from kdtutor.sweeps import sweep
 from kdtutor.training import distill, train
 from kdtutor.views import Views
 
 ADAMW = partial(torch.optim.AdamW, weight_decay=0.01, fused=True)
+QUICK_IMAGES = 3000
+TEACHERS = "teachers"  # the part that trains them
 
 
 class Section:
     """The section's trainings on `data`, recorded in `folder`, with the weights of teachers and best students; those
-    with the fewest validation errors are teacher.safetensors and student.safetensors. Settings are chosen by students
-    of a seed of their own, once on the validation images and once, as the paper did, on the test images.
+    with the fewest validation errors are teacher.safetensors and student.safetensors.
 
-    `run` makes whatever isn't recorded yet. Each kind of training is a method that takes its settings (seed, epochs,
-    precision, quick, and lr where it isn't 1e-3) and returns what was measured.
+    `run` makes whatever isn't recorded yet. A row "choice" has the validation errors of a choosing student with the
+    settings that it tried; a row "result" is of a student with what was chosen.
     """
 
     def __init__(self, data: Dataset, folder: Path, quick: bool, precision: str, device: str | None = None) -> None:
-        self.data = data
+        """`precision` is that of the products of the teachers and the best students: "float32" or "bfloat16". A quick
+        section learns from some of the images."""
+        self.data = Dataset(data.name, data.train[:QUICK_IMAGES], data.validation, data.test) if quick else data
         self.folder = folder
         self.scale = QUICK if quick else FULL
         self.device = device
+        self.precision = precision
         self.records = Records(folder / "runs.jsonl")
-        self.common: dict[str, Any] = {"precision": precision}
-        if quick:
-            self.common["quick"] = True
+        self.common: dict[str, Any] = {"quick": True} if quick else {}
 
-    # The plan: what is trained, chosen by what
+    def run(self, parts: Sequence[str] = ()) -> None:
+        """Make the rows of these parts that aren't recorded yet: of the teachers, which all students need, and of
+        methods by name. None: of all.
 
-    def run(self) -> None:
-        """Make all rows that aren't recorded yet, and copy the weights of the best teacher and student."""
-        for seed in self.scale["teachers"]:
-            self._row("teacher", seed=seed, epochs=self.scale["teacher_epochs"])
-        self._run_all_digits()
-        self._run_missing_classes("without 3", self.scale["epochs"])
-        self._run_missing_classes("7 and 8", self.scale["few_epochs"])
-        for width, epochs in self.scale["widths"].items():
-            for temperature in (None, *self.scale["width_temperatures"]):
-                self._row("width", width=width, temperature=temperature, epochs=epochs)
-        self._run_best()
-        self._copy_weights("teacher", "teacher.safetensors")
-        self._copy_weights("best", "student.safetensors")
-
-    def _run_all_digits(self) -> None:
-        """Students 2x800 alone, at T = 20, and at whatever serves best.
-
-        The order matters: `best_settings` chooses among all students of the tuning seed that are recorded by then. So T
-        comes first, then alpha and the learning rate at this T, then the number of epochs, and the other seeds last.
+        Raises ValueError for a part that isn't known, and for recorded results of settings that aren't chosen any more.
         """
-        short, long = self.scale["epochs"]
-        first = {"seed": TUNING_SEED, "epochs": short}
-        by_temperature = [self._row("student", **first, temperature=t) for t in self.scale["temperatures"]]
+        known = [TEACHERS, *self.scale.methods]
+        unknown = [part for part in parts if part not in known]
+        if unknown:
+            raise ValueError(f"parts must be among {', '.join(known)}, got {', '.join(unknown)}")
 
-        for metric in METRICS:  # alpha and the learning rate
-            best = lowest(by_temperature, metric)
-            for alpha in self.scale["alphas"]:
-                self._row("student", **best, alpha=alpha)
-            for settings in (first, {**first, "temperature": 20.0}, best):
-                for rate in self.scale["rates"]:
-                    self._row("student", **settings, **rate)
+        self._run_teachers()
+        for name in self.scale.methods:
+            if not parts or name in parts:
+                self._run_method(name)
 
-        for metric in METRICS:  # does the best of each method gain by more epochs?
-            for method in METHODS:
-                best = choices.best_settings(self.records, method, metric, epochs=short)
-                self._row("student", **{**best, "epochs": long})
+    def _run_teachers(self) -> None:
+        """Teachers that are recorded already may have been trained in the other precision."""
+        recorded = [row["settings"]["seed"] for row in self._teacher_rows()]
+        for seed in self.scale.teachers:
+            if seed not in recorded:
+                self._row("teacher", self.train_teacher, seed=seed, epochs=self.scale.teacher_epochs)
+        self._copy_weights("teacher", "teacher.safetensors", self._teacher_rows())
 
-        for metric in METRICS:  # the results: what was chosen, with seeds of their own
-            for method in METHODS:
-                best = choices.best_settings(self.records, method, metric)
-                for seed in self.scale["seeds"]:
-                    self._row("student", **{**best, "seed": seed})
+    def _run_method(self, name: str) -> None:
+        method = self.scale.methods[name]
+        choice = self.choose_for(name)
+        for images in method.images:
+            for seed in self.scale.seeds:
+                row = self._row("result", partial(self.train_result, choice), method=name, images=images, seed=seed)
+                if row["chosen"] != choice.settings:
+                    raise ValueError(
+                        f"results of {name!r} must be of what is chosen now, {choice.settings}, got {row['chosen']} in "
+                        f"{self.records.path}: remove these rows to train new ones"
+                    )
+        if method.jittered:
+            rows = self.records.rows("result", method=name, **self.common)
+            self._copy_weights(name, "student.safetensors", rows)
 
-    def _run_missing_classes(self, transfer: str, lengths: tuple[int, ...]) -> None:
-        """Students whose transfer set lacks classes, at the T and then the number of epochs that are chosen."""
-        first = {"seed": TUNING_SEED, "transfer": transfer, "epochs": lengths[0], **choices.chosen_rate(self.records)}
-        by_temperature = [self._row("missing", **first, temperature=t) for t in self.scale["temperatures"]]
-        best = choices.best_corrected_settings(by_temperature)
-        by_length = [self._row("missing", **{**best, "epochs": epochs}) for epochs in lengths]
-        best = choices.best_corrected_settings(by_length)
-        for seed in self.scale["seeds"]:
-            self._row("missing", **{**best, "seed": seed})
+    def choose_for(self, name: str) -> Choice:
+        """What is best for a method: the axes of its grid at its first length, then the length."""
+        method = self.scale.methods[name]
 
-    def _run_best(self) -> None:
-        """The best student 2x800 that we know to distil."""
-        short, long = self.scale["best_epochs"]
-        first = {"seed": TUNING_SEED, "epochs": short, **choices.chosen_rate(self.records)}
-        tried = []
-        for teachers in self.scale["ensembles"]:
-            for temperature in (4.0, 20.0):
-                tried.append(self._row("best", teachers=teachers, temperature=temperature, **first))
-        best = lowest(tried, "validation_nll")
-        for seed in self.scale["seeds"]:
-            self._row("best", **{**best, "seed": seed, "epochs": long})
+        def loss(candidates: Sequence[Settings]) -> list[float]:
+            return [self._validation_errors(name, settings) for settings in candidates]
 
-    def _row(self, kind: str, **settings) -> Row:
-        """The row of a training: recorded, or made now and printed."""
+        widen = self.scale.widen
+        first = choose({**method.grid, "epochs": method.epochs[:1]}, loss, LIMITS, widen)
+        found = {axis: (value,) for axis, value in first.settings.items()}
+        limits = {"epochs": (1, method.longest)}
+        last = choose({**found, "epochs": method.epochs}, loss, limits, widen)
+        return Choice(last.settings, {**first.axes, "epochs": last.axes["epochs"]}, first.at_limit + last.at_limit)
+
+    def _validation_errors(self, name: str, settings: Settings) -> float:
+        """The mean over the choosing students."""
+        values = []
+        for seed in self.scale.choosers:
+            row = self._row("choice", self.train_chooser, method=name, **settings, seed=seed)
+            values.append(row["validation_errors"])
+        return fmean(values)
+
+    def _row(self, kind: str, make: Any, **settings) -> Row:
+        """The row of a training: recorded, or made now by make(**settings) and printed."""
         settings = {**self.common, **settings}
         row = self.records.find(kind, **settings)
         if row is not None:
             return row
 
-        trainings = {
-            "teacher": self.train_teacher,
-            "student": self.train_student,
-            "missing": self.train_missing,
-            "width": self.train_width,
-            "best": self.train_best,
-        }
-        row = self.records.add(kind, trainings[kind], **settings)
-        shown = [f"{name} {value}" for name, value in settings.items() if name not in self.common]
-        print(f"{kind}: {', '.join(shown)}: {row['test_errors']} test errors, {row['seconds']:.0f} s", flush=True)
+        row = self.records.add(kind, make, **settings)
+        named = ", ".join(f"{name} {value}" for name, value in settings.items() if name not in self.common)
+        split = "validation" if kind == "choice" else "test"
+        print(f"{kind}: {named}: {row[f'{split}_errors']} {split} errors, {row['seconds']:.0f} s", flush=True)
         return row
 
-    def _copy_weights(self, kind: str, name: str) -> None:
+    def _copy_weights(self, kind: str, name: str, rows: list[Row]) -> None:
         """Those of the seed with the fewest validation errors."""
-        settings = lowest(choices.final_rows(self.records.rows(kind, **self.common)), "validation_errors")
-        source = self._path(kind, settings["seed"])
+        best = min(rows, key=lambda row: row["validation_errors"])
+        source = self._path(kind, best["settings"]["seed"])
         target = self.folder / name
         if target.exists() and not source.exists():  # the folder that ships has only the best weights
             return
@@ -144,116 +137,106 @@ class Section:
 
     # The trainings
 
-    def train_teacher(self, **settings) -> dict[str, Any]:
+    def train_teacher(self, seed: int, epochs: int, quick: bool = False) -> dict[str, Any]:
         """A teacher: cross-entropy on the labels of images jittered by up to 2 pixels."""
-        network = wide_teacher(settings["seed"])
-        options = self._options(**settings)
-        check_finished(train(network, self.data.train, augment=jitter, optimizer=ADAMW, **options))
-        return self._stored("teacher", network, settings)
+        network = wide_teacher(seed)
+        options = self._options(seed, {"lr": 1e-3, "epochs": epochs})
+        check_finished(train(network, self.data.train, augment=jitter, **options))
+        return self._stored("teacher", network, seed, epochs=epochs)
 
-    def train_student(self, temperature: float | None = None, alpha: float = 1.0, **settings) -> dict[str, Any]:
-        """A student 2x800 on images that aren't shifted: on the labels alone, or distilled at T."""
-        network = mlp(784, 800, 800, 10, seed=settings["seed"])
-        options = self._options(**settings)
-        if temperature is None:
-            history = train(network, self.data.train, **options)
-        else:
-            history = distill(
-                network, self.teacher_logits, self.data.train, temperature=temperature, alpha=alpha, **options
-            )
-        check_finished(history)
-        return measure(network, self.data, self.device)
+    def train_chooser(self, method: str, seed: int, quick: bool = False, **settings: float) -> dict[str, Any]:
+        """The validation errors of a student with these settings, with its best bias where biases are moved; a student
+        whose loss doesn't stay finite has all images wrong."""
+        try:
+            network = self._student(method, settings, seed, "train")
+        except FloatingPointError:
+            return {"validation_errors": 1e4}
+        moved, validation = self.scale.methods[method].moved, self.data.validation
+        if moved:
+            bias, fewest = chosen_bias(network, validation, moved, self.scale.methods[method].sign, self.device)
+            return {"bias": round(bias, 1), "validation_errors": fewest}
+        return {"validation_errors": errors(predict(network, validation, device=self.device), validation.labels)}
 
-    def train_missing(self, transfer: str, temperature: float, **settings) -> dict[str, Any]:
-        """A student 2x800 that sees no 3, or only 7s and 8s; then the biases of these classes are moved."""
-        labels = self.data.train.labels
-        if transfer == "without 3":
-            classes = [3]
-            sign = 1
-            kept = labels != 3
-        else:
-            classes = [7, 8]
-            sign = -1
-            kept = (labels == 7) | (labels == 8)
+    def train_result(self, choice: Choice, method: str, images: str, seed: int, quick: bool = False) -> dict[str, Any]:
+        """A student with what was chosen. Where it learns from the validation images, its bias can be chosen on the
+        test images only, as the paper did."""
+        network = self._student(method, choice.settings, seed, images)
+        chosen = {"chosen": choice.settings, "at_limit": choice.at_limit}
+        plan = self.scale.methods[method]
+        if plan.jittered:
+            return {**chosen, **self._stored(method, network, seed, **choice.settings)}
 
-        network = mlp(784, 800, 800, 10, seed=settings["seed"])
-        options = self._options(**settings)
-        history = distill(
-            network, self.teacher_logits[kept], self.data.train[kept], temperature=temperature, alpha=1.0, **options
-        )
-        check_finished(history)
-        return measure_with_biases(network, self.data, classes, sign, self.device)
+        splits = ("test",) if images == "all" else SPLITS
+        row = {**chosen, **measure(network, self.data, self.device, splits)}
+        if plan.moved:
+            row["corrected"] = corrected(network, self.data, plan.moved, plan.sign, self.device, splits)
+        return row
 
-    def train_width(
-        self, width: int, temperature: float | None, epochs: int, precision: str, quick: bool = False
-    ) -> dict:
-        """Students with two hidden layers of this width, one per seed, at T (None: alone), trained in float32."""
-        table = sweep(
-            lambda seed: mlp(784, width, width, 10, seed=seed),
-            self.data,
-            self.teacher_logits,
-            seeds=self.scale["seeds"],
-            temperature=temperature or 1.0,
-            alpha=0.0 if temperature is None else 1.0,
-            lr=1e-3,
-            epochs=epochs,
-            batch_size=128,
-            device=self.device,
-            progress=False,
-        )
-        check_finished(table)
-        return {metric: table.values(metric) for metric in METRICS}
+    def _student(self, name: str, settings: Settings, seed: int, images: str) -> nn.Module:
+        """A trained student of a method."""
+        method = self.scale.methods[name]
+        if method.jittered:
+            return self._jittered_student(settings, seed)
+        split, logits = transfer_set(method, self.data, self.answers, images)
+        return train_student(method, settings, seed, split, logits, self.device)
 
-    def train_best(self, teachers: str, temperature: float, **settings) -> dict[str, Any]:
-        """A student 2x800 that matches the mean of several teachers, on the jittered views that they see."""
-        network, views = mlp(784, 800, 800, 10, seed=settings["seed"]), self._views(teachers)
-        options = self._options(**settings)
-        history = distill(
-            network, views, self.data.train, temperature=temperature, alpha=1.0, optimizer=ADAMW, **options
-        )
-        check_finished(history)
-        return self._stored("best", network, settings)
+    def _jittered_student(self, settings: Settings, seed: int) -> nn.Module:
+        """A student that matches the mean of several teachers, on the jittered views that they see."""
+        network = mlp(784, 800, 800, 10, seed=seed)
+        soft = {"temperature": settings["temperature"], "alpha": settings["alpha"]}
+        check_finished(distill(network, self.views, self.data.train, **soft, **self._options(seed, settings)))
+        return network
 
-    def _options(self, seed: int, epochs: int, precision: str, lr: float = 1e-3, quick: bool = False) -> dict[str, Any]:
-        """Settings as the options of a training."""
+    def _options(self, seed: int, settings: Settings) -> dict[str, Any]:
+        """Of the trainings on jittered images."""
         return {
             "seed": seed,
-            "epochs": epochs,
+            "lr": settings["lr"],
+            "epochs": int(settings["epochs"]),
             "batch_size": 256,
-            "lr": lr,
-            "precision": torch.bfloat16 if precision == "bfloat16" else None,
+            "optimizer": ADAMW,
+            "precision": self._dtype,
             "device": self.device,
             "progress": False,
         }
 
-    def _stored(self, kind: str, network: nn.Module, settings: dict[str, Any]) -> dict[str, Any]:
+    def _stored(self, kind: str, network: nn.Module, seed: int, **settings) -> dict[str, Any]:
         """Store the weights in half precision, and measure the network as it was stored."""
         network.half().float()
-        checkpoints.save(network, self._path(kind, settings["seed"]), settings, half=True)
-        return measure(network, self.data, self.device)
+        record = {"seed": seed, "precision": self.precision, **settings}
+        checkpoints.save(network, self._path(kind, seed), record, half=True)
+        return {"precision": self.precision, **measure(network, self.data, self.device)}
 
     # Teachers' outputs
 
     @cached_property
-    def teacher_logits(self) -> Tensor:
-        """The logits, on the training images as they are, of the teacher with the fewest validation errors."""
-        teacher = self._load_teacher(lowest(self._teacher_rows(), "validation_errors")["seed"])
-        return predict(teacher, self.data.train, device=self.device)
+    def answers(self) -> dict[str, Tensor]:
+        """The logits, on the training and validation images as they are, of the teacher with the fewest validation
+        errors."""
+        teacher = self._load_teacher("teacher.safetensors")
+        return {
+            name: predict(teacher, getattr(self.data, name), device=self.device) for name in ("train", "validation")
+        }
 
-    @cache  # noqa: B019 (one section per process)
-    def _views(self, teachers: str) -> Views:
-        members = [self._load_teacher(row["settings"]["seed"]) for row in self._teacher_rows()]
-        if teachers.endswith("cnn"):
-            members.append(load_teacher("mnist")[0])
-        precision = torch.bfloat16 if self.common["precision"] == "bfloat16" else None
-        return Views(self.data.train, Ensemble(*members), self.device, precision)
+    @cached_property
+    def views(self) -> Views:
+        """The jittered training images with the mean of all teachers' logits, the course's convolutional one among
+        them."""
+        members = [self._load_teacher(f"teacher-{row['settings']['seed']}.safetensors") for row in self._teacher_rows()]
+        members.append(load_teacher("mnist")[0])
+        return Views(self.data.train, Ensemble(*members), self.device, self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.precision == "bfloat16" else None
 
     def _teacher_rows(self) -> list[Row]:
-        return self.records.rows("teacher", **self.common, epochs=self.scale["teacher_epochs"])
+        rows = self.records.rows("teacher", epochs=self.scale.teacher_epochs)
+        return [row for row in rows if row["settings"]["seed"] in self.scale.teachers]
 
-    def _load_teacher(self, seed: int) -> nn.Module:
+    def _load_teacher(self, name: str) -> nn.Module:
         network = wide_teacher()
-        checkpoints.load(network, self._path("teacher", seed))
+        checkpoints.load(network, self.folder / name)
         return network.eval()
 
     def _path(self, kind: str, seed: int) -> Path:
