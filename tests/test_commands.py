@@ -166,10 +166,10 @@ def test_each_side_gets_the_settings_that_are_best_on_the_validation_images(dist
     record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
     assert record["settings"]["alone"] == {"alpha": 0.0, "lr": lr_alone}
     assert record["settings"]["distilled"] == {"temperature": temperature, "alpha": alpha, "lr": lr}
-    for settings, table in ((alone, table_alone), (distilled, table_distilled)):
+    for settings, of_side in ((alone, table_alone), (distilled, table_distilled)):
         side = "distilled" if settings["alpha"] else "alone"
         assert {name: settings[name] for name in record["settings"][side]} == record["settings"][side]
-        assert [row["errors"] for row in record["runs"][side]] == table.values("test_errors")
+        assert [row["errors"] for row in record["runs"][side]] == of_side.values("test_errors")
 
     tried = record["choice"]
     assert (tried["seeds"], tried["lr"]) == ([100, 101], [0.001, 0.03])
