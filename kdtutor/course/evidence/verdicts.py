@@ -106,7 +106,8 @@ def chosen(records: Records, experiment: str, arm: str) -> str:
     if not rows:
         return ""
     settings = rows[0]["chosen"]
-    words = [f"lr {settings['lr']:g}", f"{settings['epochs']} epochs"]
+    length = "1 epoch" if settings["epochs"] == 1 else f"{settings['epochs']} epochs"
+    words = [f"lr {settings['lr']:g}", length]
     if settings.get("alpha"):
         words += [f"T = {settings['temperature']:g}", f"alpha = {settings['alpha']:g}"]
     at_limit = [name for name in rows[0]["at_limit"] if settings[name] != 1.0]  # beyond alpha = 1 there is nothing
