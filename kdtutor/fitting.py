@@ -71,7 +71,6 @@ def fit(
     Raises ValueError for bad arguments and empty data, FloatingPointError for a loss that is no longer finite.
     """
     check_fitting(data, epochs, batch_size, lr, seed, augment, precision)
-    check_fitting(data, epochs, batch_size, lr, seed, augment, precision)
     device = pick_device(device)
     dtype = dtype_of(model)
 

@@ -113,3 +113,22 @@ def miniature(monkeypatch) -> Miniature:
     miniature = Miniature(tensors, {name: idx(tensor) for name, tensor in zip(MNIST_FILES, tensors, strict=True)})
     monkeypatch.setitem(SOURCES, "mnist", miniature.source)
     return miniature
+
+
+class NewTensors(torch.optim.Optimizer):
+    """Plain descent that writes no tensor in place, and forgets the gradients."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data = weight.data - group["lr"] * weight.grad
+        self.zero_grad()
+
+
+@pytest.fixture
+def new_tensors():
+    """The class of an optimizer that replaces what it trains."""
+    return NewTensors

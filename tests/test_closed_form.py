@@ -199,22 +199,9 @@ def test_images_of_bytes_are_scaled(images, monkeypatch):
     assert ours == pytest.approx(theirs, rel=1e-4)
 
 
-class NewTensors(torch.optim.Optimizer):
-    """Plain descent that writes no tensor in place, and forgets the gradients."""
-
-    def __init__(self, parameters, lr):
-        super().__init__(parameters, {"lr": lr})
-
-    def step(self):
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.data = weight.data - group["lr"] * weight.grad
-        self.zero_grad()
-
-
-def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blobs):
+def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blobs, new_tensors):
     ours, theirs = mlp(2, 8, 3, seed=0).double(), mlp(2, 8, 3, seed=0).double()
-    train(ours, blobs, optimizer=NewTensors, **QUICK)
+    train(ours, blobs, optimizer=new_tensors, **QUICK)
     train(theirs, blobs, optimizer=torch.optim.SGD, **QUICK)
     for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(weight, other)

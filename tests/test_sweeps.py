@@ -111,23 +111,10 @@ def test_students_of_several_rates_and_lengths_are_those_trained_alone(blob_data
     assert_each_as_alone(table, factory, blob_data, logits, **options)
 
 
-class NewTensors(torch.optim.Optimizer):
-    """Plain descent that writes no tensor in place, and forgets the gradients."""
-
-    def __init__(self, parameters, lr):
-        super().__init__(parameters, {"lr": lr})
-
-    def step(self):
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.data = weight.data - group["lr"] * weight.grad
-        self.zero_grad()
-
-
-def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blob_data):
+def test_an_optimizer_may_make_new_tensors_and_forget_gradients(blob_data, new_tensors):
     factory = in_double(partial(mlp, 2, 8, 3))
     logits = teacher_of(blob_data, 3)["train"]
-    options = {"optimizer": NewTensors, "epochs": 2, "batch_size": 70}
+    options = {"optimizer": new_tensors, "epochs": 2, "batch_size": 70}
     table = sweep(factory, blob_data, logits, seeds=[0, 1], lr=[0.1, 0.3], progress=False, **options)
     assert_each_as_alone(table, factory, blob_data, logits, **options)
     plain = options | {"optimizer": torch.optim.SGD}

@@ -2,7 +2,7 @@
 as a quick look.
 
 Everything is chosen by students of the choosing seeds, which learn from the training images, on the validation images
-(`evidence.protocol.choose`); the results are of other seeds.
+(`evidence.search.choose`); the results are of other seeds.
 """
 
 from collections.abc import Mapping, Sequence

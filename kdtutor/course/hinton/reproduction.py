@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from kdtutor import checkpoints
-from kdtutor.course.evidence.protocol import Choice, Settings, choose
+from kdtutor.course.evidence.search import Choice, Settings, choose
 from kdtutor.course.hinton.choices import FULL, LIMITS, QUICK
 from kdtutor.course.hinton.measures import SPLITS, chosen_bias, corrected, measure
 from kdtutor.course.hinton.students import check_finished, train_student, transfer_set
