@@ -6,6 +6,7 @@ that the stored figures show it.
 """
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from nbclient import NotebookClient
 from kdtutor import data
 from kdtutor._io import write_json
 from kdtutor.course import claims
-from kdtutor.course.evidence import details, picture
+from kdtutor.course.evidence import details, ledger, picture
+from kdtutor.course.evidence.rows import EVIDENCE
 from kdtutor.course.hinton import paper, table
 from kdtutor.course.publishing import insert_section
 
@@ -56,8 +58,18 @@ def _is_widget(output: nbformat.NotebookNode) -> bool:
     return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
+def all_findings() -> list[dict[str, Any]]:
+    """The findings that the notebooks store, then those that only the records have."""
+    findings = claims.collect(NUMBERED)
+    shown = {finding["claim"] for finding in findings}
+    for claim in EVIDENCE:
+        if claim not in shown:
+            findings.append({"notebook": "", **asdict(ledger.finding(claim))})
+    return findings
+
+
 def publish(findings: list[dict[str, Any]]) -> None:
-    """Write the findings that the notebooks store: as data, and into the site's pages."""
+    """Write the findings: as data, and into the site's pages."""
     write_json({"findings": findings}, data.shipped() / "claims.json")
     draw_opening()
     for path, text in pages(findings).items():
@@ -93,7 +105,7 @@ def main(paths: list[Path]) -> None:
     for path in paths or [*NUMBERED, *ASSIGNMENTS]:
         execute(path)
         print(path.name)
-    publish(claims.collect(NUMBERED))
+    publish(all_findings())
 
 
 if __name__ == "__main__":

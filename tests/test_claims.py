@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from kdtutor.course.claims import CLAIMS, MIME, ClaimFinding, collect, derived, markdown, measured
+from kdtutor.course.claims import CLAIMS, MIME, ClaimFinding, Summary, collect, derived, markdown, measured
 from kdtutor.statistics import Interval
 
 ABOVE = Interval(0.2, 0.9)
@@ -61,15 +61,16 @@ def test_another_direction_is_refused():
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
-def test_a_finding_shows_the_claim_its_source_the_verdict_and_the_effect(claim):
+def test_a_finding_as_text_has_the_claim_its_source_the_verdict_and_the_effect(claim):
     text, source = CLAIMS[claim]
-    shown = " ".join(repr(ClaimFinding(claim, "holds", "31 fewer")).split())
+    shown = " ".join(str(ClaimFinding(claim, "holds", "31 fewer")).split())
     assert shown == f"Claim: {text} ({source}). Verdict: holds. Measured: 31 fewer."
 
 
-def test_a_finding_shows_what_else_there_is():
+def test_a_finding_as_text_has_what_else_there_is():
     found = ClaimFinding("reverse", "fails", "48 more", beside="at T = 1: 50 more", elsewhere="fails", tuned="lr 0.03")
-    assert [*found.as_sentences()] == ["Claim", "Verdict", "Measured", "Beside", "On USPS", "Tuned"]
+    heads = re.findall("^([A-Z][A-Za-z ]+):", str(found), re.MULTILINE)
+    assert heads == ["Claim", "Verdict", "Measured", "Beside", "On USPS", "Tuned"]
 
 
 def shown(value):
@@ -86,11 +87,18 @@ def notebook(path, *cells):
     return path
 
 
-def test_ipython_shows_a_finding_as_its_text_and_stores_it_as_data():
-    found = measured("T squared", "T² makes up for\na factor of 16 | 15", ABOVE, "higher", than=0.0)
-    (output,) = shown(found).outputs
-    assert output.data["text/plain"] == repr(found)
-    assert json.loads(json.dumps(output.data[MIME])) == vars(found)
+def test_ipython_shows_a_summary_as_a_table_and_stores_it_as_data():
+    first = measured("T squared", "T² makes up for a factor of 16 | 15", ABOVE, "higher", than=0.0)
+    second = ClaimFinding("reverse", "fails", "48 more", tuned="lr 0.03")
+    (output,) = shown(Summary(first, second)).outputs
+    assert output.data["text/plain"] == f"{first}\n\n{second}"
+    assert json.loads(json.dumps(output.data[MIME])) == [vars(first), vars(second)]
+    head, one, two = [
+        re.split(r" (?<!\\)\| ", line[2:-2]) for line in output.data["text/markdown"].splitlines() if "---" not in line
+    ]
+    assert head == ["claim", "verdict", "measured"]
+    assert one == [CLAIMS["T squared"][0], "**holds**", r"T² makes up for a factor of 16 \| 15"]
+    assert two == [CLAIMS["reverse"][0], "**fails**", "48 more"]
 
 
 def test_collect_reads_back_just_the_findings_in_their_order(tmp_path):
@@ -99,14 +107,13 @@ def test_collect_reads_back_just_the_findings_in_their_order(tmp_path):
     stream = nbformat.v4.new_output("stream", text=f"{MIME}\n")
     one = notebook(
         tmp_path / "02_one.ipynb",
-        nbformat.v4.new_markdown_cell(repr(first)),
+        nbformat.v4.new_markdown_cell(str(first)),
         nbformat.v4.new_code_cell("1", outputs=[stream]),
-        shown(first),
         shown(ABOVE),
         nbformat.v4.new_code_cell("2"),
-        shown(second),
+        shown(Summary(first, second)),
     )
-    none, other = notebook(tmp_path / "03_none.ipynb"), notebook(tmp_path / "01_other.ipynb", shown(third))
+    none, other = notebook(tmp_path / "03_none.ipynb"), notebook(tmp_path / "01_other.ipynb", shown(Summary(third)))
     assert collect([one, none, other]) == [
         {"notebook": "02_one.ipynb"} | vars(first),
         {"notebook": "02_one.ipynb"} | vars(second),
@@ -152,6 +159,11 @@ def test_links_lead_from_the_document_to_the_notebooks():
     assert line[-1] == "[05](../../05_name.ipynb)"
 
 
+def test_what_no_notebook_shows_has_no_link():
+    _, line = cells(markdown([row("smooths", notebook="")]))
+    assert line[-1] == ""
+
+
 def test_several_findings_on_a_claim_stay_in_their_order():
     rows = [row("reverse", "a"), row("smooths", "b"), row("reverse", "c", notebook="11_x.ipynb"), row("reverse", "d")]
     _, *lines = cells(markdown(rows))
@@ -178,7 +190,7 @@ def test_what_stands_beside_is_told_apart():
 
 def test_what_a_notebook_stored_arrives_in_the_table(tmp_path):
     found = ClaimFinding("few labels", "holds", "154 fewer", elsewhere="undecided: 3 fewer", tuned="lr 0.01")
-    path = notebook(tmp_path / "07_few.ipynb", shown(found))
+    path = notebook(tmp_path / "07_few.ipynb", shown(Summary(found)))
     assert cells(markdown(collect([path])))[1] == [
         *CLAIMS["few labels"],
         "**holds**",

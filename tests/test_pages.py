@@ -49,14 +49,14 @@ def execute():
 
 
 @pytest.fixture(scope="module")
-def findings():
-    return claims.collect(NOTEBOOKS)
+def findings(execute):
+    return execute.all_findings()
 
 
 # Tables and figures
 
 
-def test_the_ledger_is_what_the_notebooks_found(findings):
+def test_the_ledger_is_what_was_found(findings):
     assert json.loads(text_of(ROOT / "data" / "claims.json")) == {"findings": findings}
     assert {row["claim"] for row in findings} == {*claims.CLAIMS}, "each claim of the ledger has been put to the test"
 

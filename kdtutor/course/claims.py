@@ -1,8 +1,8 @@
 """The ledger: claims on distillation, and what the course finds of each.
 
 A comparison's finding comes from its records (`evidence.ledger.finding`); what a notebook computes itself ends in
-`derived` or `measured`. Either is shown in a notebook and stored with its outputs; `collect` reads the findings back,
-and `markdown` makes of them the table that is a page of the site. So the ledger says nothing that wasn't measured.
+`derived` or `measured`. A notebook closes with a `Summary` of its findings, which is stored with its outputs; `collect`
+reads them back, and `markdown` makes the ledger's table. So the ledger says nothing that wasn't measured.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from kdtutor._text import wrap
 from kdtutor.statistics import Interval
 
-MIME = "application/vnd.kdtutor.finding+json"
+MIME = "application/vnd.kdtutor.findings+json"
 
 # A an article on the web with a script, E an encyclopedia's entry, V questions asked below a lecture video.
 CLAIMS = {
@@ -67,7 +67,7 @@ CLAIMS = {
 
 @dataclass(frozen=True, repr=False)
 class ClaimFinding:
-    """What was found of a claim. A notebook shows it as text and stores it as data.
+    """What was found of a claim.
 
     Attributes:
         claim: a key of CLAIMS.
@@ -85,25 +85,30 @@ class ClaimFinding:
     elsewhere: str = ""
     tuned: str = ""
 
-    def as_sentences(self) -> dict[str, str]:
-        """One sentence under each of "Claim", "Verdict" and "Measured", and what there is of "Beside", "On USPS" and
-        "Tuned"."""
+    def __str__(self) -> str:
         text, source = CLAIMS[self.claim]
-        sentences = {"Claim": f"{text} ({source}).", "Verdict": f"{self.verdict}.", "Measured": f"{self.effect}."}
-        for name, sentence in {"Beside": self.beside, "On USPS": self.elsewhere, "Tuned": self.tuned}.items():
-            if sentence:
-                sentences[name] = f"{sentence}."
-        return sentences
-
-    def __repr__(self) -> str:
-        lines = []
-        for name, sentence in self.as_sentences().items():
-            label = f"{name}:"
-            lines.append(wrap(f"{label:10}{sentence}", indent=10))
+        sentences = {"Claim": f"{text} ({source})", "Verdict": self.verdict, "Measured": self.effect}
+        sentences |= {"Beside": self.beside, "On USPS": self.elsewhere, "Tuned": self.tuned}
+        lines = [wrap(f"{name + ':':10}{sentence}.", indent=10) for name, sentence in sentences.items() if sentence]
         return "\n".join(lines)
 
+
+class Summary:
+    """The findings that a notebook closes with: shown as a table, stored as data."""
+
+    def __init__(self, *findings: ClaimFinding) -> None:
+        self.findings = findings
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(str, self.findings))
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return {"text/plain": repr(self), MIME: asdict(self)}
+        lines = ["| claim | verdict | measured |", "|---|---|---|"]
+        for finding in self.findings:
+            text = CLAIMS[finding.claim][0]
+            lines.append(_table_line([text, f"**{finding.verdict}**", finding.effect]))
+        data = [asdict(finding) for finding in self.findings]
+        return {"text/plain": repr(self), "text/markdown": "\n".join(lines), MIME: data}
 
 
 def derived(claim: str, effect: str) -> ClaimFinding:
@@ -136,27 +141,28 @@ def collect(notebooks: Iterable[Path]) -> list[dict[str, str]]:
     for path in notebooks:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
-                if MIME in output.get("data", {}):
-                    findings.append({"notebook": path.name, **output["data"][MIME]})
+                for finding in output.get("data", {}).get(MIME, []):
+                    findings.append({"notebook": path.name, **finding})
     return findings
 
 
 def markdown(findings: Iterable[dict[str, str]], notebooks: str = "notebooks/") -> str:
     """The ledger as a table: one finding per line, in the order of CLAIMS. `notebooks` is the beginning of the links:
-    the path from the table's document to the folder of the notebooks."""
+    the path from the table's document to the folder of the notebooks. A finding without a notebook has no link."""
     order = list(CLAIMS)
     lines = ["| claim | source | verdict | measured | USPS | tuned | notebook |", "|---|---|---|---|---|---|---|"]
     for row in sorted(findings, key=lambda row: order.index(row["claim"])):
         text, source = CLAIMS[row["claim"]]
-        link = f"[{row['notebook'][:2]}]({notebooks}{row['notebook']})"
+        link = f"[{row['notebook'][:2]}]({notebooks}{row['notebook']})" if row["notebook"] else ""
         effect = row["effect"]
         if row["beside"]:
             effect += f"<br>*Beside it:* {row['beside']}"
         cells = [text, source, f"**{row['verdict']}**", effect, row["elsewhere"], row["tuned"], link]
-        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+        lines.append(_table_line(cells))
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
-    """Text that doesn't end its cell of a table."""
-    return text.replace("|", "\\|")
+def _table_line(cells: Iterable[str]) -> str:
+    """A line of a Markdown table; a | within a cell doesn't end it."""
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"

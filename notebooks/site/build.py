@@ -23,7 +23,7 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from kdtutor.course import claims, publishing
+from kdtutor.course import publishing
 from kdtutor.course.evidence import picture
 
 HERE = Path(__file__).parent
@@ -164,7 +164,7 @@ def relink(text: str, path: Path) -> str:
 
 
 def page(notebook: NotebookNode, path: Path) -> NotebookNode:
-    """A notebook as the site shows it: without what only Colab needs, with the slider, its findings as text."""
+    """A notebook as the site shows it: without what only Colab needs, with the slider."""
     only_for_colab = publishing.course_cell(notebook)
     cells = []
     for cell in notebook.cells:
@@ -177,10 +177,6 @@ def page(notebook: NotebookNode, path: Path) -> NotebookNode:
             cells.append(nbformat.v4.new_markdown_cell(slider.DIRECTIVE))
         if sentences(cell):
             cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap
-        for output in cell.get("outputs", []):
-            if claims.MIME in output.get("data", {}):
-                said = claims.ClaimFinding(**output.data[claims.MIME]).as_sentences()
-                output.data = {"text/markdown": "\n".join(f"- **{name}:** {text}" for name, text in said.items())}
     notebook.cells = cells
     return notebook
 
