@@ -5,7 +5,8 @@
    temperatures and weights alpha. What counts are the validation errors of students of the choosing seeds. The search
    begins in the middle of the grid and goes along one axis at a time, step by step, as long as a step gains 1 % or
    more, until no axis moves. Where it reaches an end of an axis, the axis grows. So each side gets the learning rate
-   that suits it, with worse ones on either side of it.
+   that suits it, with worse ones on either side of it. In the end each arm tries what the other arms chose on the axes
+   that they share, and walks on from there if that is better.
 3. *Results.* New seeds, the same for all arms, are trained with what was chosen. With the same seed students of all
    arms start from the same weights and see the same images. Only now are the test images looked at, once.
 
@@ -84,16 +85,22 @@ class Plan:
 def run_experiment(experiment: Experiment, records: Records, plan: Plan) -> None:
     """Choose for each arm, then train the results' students: whatever isn't recorded yet."""
     check_fair(experiment, plan)
+    first = {arm.name: _choose_for(arm, experiment, records, plan) for arm in experiment.arms}
     choices = {}
     for arm in experiment.arms:
-        choices[arm.name] = _choose_for(arm, experiment, records, plan)
+        others = [choice.settings for name, choice in first.items() if name != arm.name]
+        choices[arm.name] = _choose_for(arm, experiment, records, plan, others)
 
     for seed in plan.seeds[: experiment.seeds]:
         for arm in experiment.arms:
             choice = choices[arm.name]
             key = {"experiment": experiment.name, "arm": arm.name, "seed": seed}
-            if records.find("result", **key) is None:
-                records.add("result", _result(arm, experiment, choice), **key)
+            row = records.find("result", **key) or records.add("result", _result(arm, experiment, choice), **key)
+            if row["chosen"] != choice.settings:
+                raise ValueError(
+                    f"{records.path} must have results of what is chosen, {choice.settings}, got {row['chosen']} for "
+                    f"{arm.name!r} in {experiment.name!r}: its records were made by another version; use another folder"
+                )
     _finish(experiment.name, records)
 
 
@@ -134,8 +141,11 @@ def check_fair(experiment: Experiment, plan: Plan) -> None:
                 )
 
 
-def _choose_for(arm: Arm, experiment: Experiment, records: Records, plan: Plan) -> Choice:
-    """The choice for an arm, by the mean of its criterion over the choosing seeds."""
+def _choose_for(
+    arm: Arm, experiment: Experiment, records: Records, plan: Plan, others: Sequence[Settings] = ()
+) -> Choice:
+    """The choice for an arm, by the mean of its criterion over the choosing seeds; `others` were chosen for the other
+    arms."""
 
     def loss(candidates: Sequence[Settings]) -> list[float]:
         key = {"experiment": experiment.name, "arm": arm.name}
@@ -148,7 +158,7 @@ def _choose_for(arm: Arm, experiment: Experiment, records: Records, plan: Plan) 
         return [_mean_or_infinite(row["validation"]) for row in rows]
 
     limits = {**LIMITS, "epochs": (1, experiment.longest)}
-    return choose(arm.grid, loss, limits, plan.widen)
+    return choose(arm.grid, loss, limits, plan.widen, others)
 
 
 def _mean_or_infinite(values: Sequence[float | None]) -> float:

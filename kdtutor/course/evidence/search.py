@@ -23,17 +23,47 @@ def choose(
     loss: Callable[[Sequence[Settings]], Sequence[float]],
     limits: Mapping[str, tuple[float, float]],
     widen: bool = True,
+    others: Sequence[Settings] = (),
 ) -> Choice:
     """The settings from which no step along an axis gains, beginning in the middle of the grid.
+
+    One walk may end where a better place lies further off. So what was chosen for others is tried, too, and where it is
+    better, the walk goes on from there.
 
     Args:
         grid: values of each axis.
         loss: loss(several settings) -> one number for each; asked again about settings that it has seen.
         limits: how far each axis may grow.
         widen: whether an axis grows when its end is reached.
+        others: settings, of which the axes that `grid` has, too, with several values, are tried.
     """
     axes = {name: sorted(values) for name, values in grid.items()}
-    best = {name: values[len(values) // 2] for name, values in axes.items()}
+    middle = {name: values[len(values) // 2] for name, values in axes.items()}
+    best = _walk(middle, axes, loss, limits, widen)
+    for other in others:
+        shared = {name: value for name, value in other.items() if len(axes.get(name, ())) > 1}
+        start = {**best, **shared}
+        loss_there, least = loss([start, best])
+        if loss_there < least:
+            for name, value in shared.items():
+                axes[name] = sorted({*axes[name], value})
+            best = _walk(start, axes, loss, limits, widen)
+
+    at_limit = []
+    for name, values in axes.items():
+        if len(values) > 1 and best[name] in (values[0], values[-1]):
+            at_limit.append(name)
+    return Choice(best, axes, at_limit)
+
+
+def _walk(
+    best: Settings,
+    axes: dict[str, list[float]],
+    loss: Callable[[Sequence[Settings]], Sequence[float]],
+    limits: Mapping[str, tuple[float, float]],
+    widen: bool,
+) -> Settings:
+    """From `best` along one axis after the other, until none moves it; `axes` grow in place."""
     moved = True
     while moved:
         start = best
@@ -41,12 +71,7 @@ def choose(
             if len(values) > 1:
                 best = _best_on_axis(best, name, values, loss, limits[name] if widen else None)
         moved = best != start
-
-    at_limit = []
-    for name, values in axes.items():
-        if len(values) > 1 and best[name] in (values[0], values[-1]):
-            at_limit.append(name)
-    return Choice(best, axes, at_limit)
+    return best
 
 
 def _best_on_axis(

@@ -22,7 +22,8 @@ SCRIPT = "the article's T = 5 and alpha = 0.7"
 BATCH = 256
 RATES = (1e-3, 3e-3, 1e-2)
 # Units in each of two layers, and epochs, beside 100 units and 10 epochs (`standard`); what takes longest last.
-WIDTHS = ((30, 10), (5, 10), (30, 3), (5, 3), (100, 3), (5, 30), (30, 30), (100, 30))
+WIDTHS = ((30, 10), (5, 10), (30, 3), (5, 3), (100, 3), (5, 30), (30, 30), (100, 30), (300, 10), (800, 3))
+LARGEST_WITH_TEN_SEEDS = 100  # units; wider students take minutes, and have five
 STANDARD = "all labels, 784-100-100-10, 10 epochs"
 
 
@@ -57,7 +58,7 @@ def standard(digits: Digits) -> list[Experiment]:
 
 
 def widths(digits: Digits) -> list[Experiment]:
-    """Two hidden layers of 5 to 100 units, short, middle and long trainings; those of `standard` apart."""
+    """Two hidden layers of 5 to 800 units, short, middle and long trainings; those of `standard` apart."""
 
     def lesson(seed: int) -> Lesson:
         return digits.data.train, digits.answers
@@ -69,7 +70,8 @@ def widths(digits: Digits) -> list[Experiment]:
             Arm(LABELS, train_all, labels_grid((epochs,), RATES)),
             Arm(TEACHER, train_all, soft_grid((epochs,), RATES, temperatures=(1.0, 4.0, 16.0))),
         ]
-        experiments.append(Experiment(capacity_name(units, epochs), digits.data, arms, seeds=5))
+        seeds = 10 if units <= LARGEST_WITH_TEN_SEEDS else 5
+        experiments.append(Experiment(capacity_name(units, epochs), digits.data, arms, seeds=seeds))
     return experiments
 
 
