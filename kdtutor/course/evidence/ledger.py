@@ -12,7 +12,7 @@ from kdtutor import data
 from kdtutor.course.claims import ClaimFinding
 from kdtutor.course.evidence import verdicts
 from kdtutor.course.evidence.rows import EVIDENCE
-from kdtutor.course.evidence.verdicts import Comparison, chosen, difference, holm, together, verdict
+from kdtutor.course.evidence.verdicts import MARGIN, Comparison, chosen, difference, holm, together, verdict
 from kdtutor.course.records import Records, Row
 from kdtutor.results import text_table
 from kdtutor.statistics import PairedDifference
@@ -20,51 +20,79 @@ from kdtutor.statistics import PairedDifference
 MAIN, SECOND = "mnist", "usps"
 
 
+# Of each metric what it is called, and how its numbers are written.
+METRICS = {
+    "errors": ("errors", "{:+.0f}"),
+    "nll": ("NLL", "{:+.3f}"),
+    "nll_scaled": ("NLL after temperature scaling", "{:+.4f}"),
+    "calibration_error": ("calibration error", "{:+.4f}"),
+    "calibration_error_scaled": ("calibration error after temperature scaling", "{:+.4f}"),
+    "agreement": ("agreement with the teacher", "{:+.4f}"),
+    "agreement_on_mistakes": ("agreement with the teacher on its mistakes", "{:+.3f}"),
+    "kl": ("KL divergence from the teacher at T = 4", "{:+.3f}"),
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A comparison as it came out, with the 95 % interval; `corrected`, if it decides, has the wider interval that its
+    verdict follows from."""
+
+    comparison: Comparison
+    difference: PairedDifference
+    corrected: PairedDifference | None = None
+
+
 @dataclass(frozen=True)
 class Judgement:
-    """What the records of one data set say about a claim: the verdict, and of each comparison that decides its
-    difference with the 95 % interval. The verdict is that of wider intervals (`verdicts.holm`)."""
+    """What the records of one data set say about a claim: the verdict, and the comparisons that decide."""
 
     claim: str
     verdict: str
-    decides: list[tuple[Comparison, PairedDifference]]
-    beside: list[tuple[Comparison, PairedDifference]]
+    decides: list[Seen]
+    beside: list[Seen]
 
 
 def judge(folder: Path) -> dict[str, Judgement]:
     """Judge all claims whose records `folder` has, together: the more claims, the wider each interval."""
     decides = {}
     for claim, evidence in EVIDENCE.items():
-        measured = _measured(folder, evidence.decides)
-        if len(measured) == len(evidence.decides):
-            decides[claim] = measured
+        seen = _seen(folder, evidence.decides)
+        if len(seen) == len(evidence.decides):
+            decides[claim] = seen
 
     # a claim that makes several promises needs all of them: its p-value is the largest of theirs
-    largest = [max(seen.p_value for _, seen in measured) for measured in decides.values()]
+    largest = [max(one.difference.p_value for one in seen) for seen in decides.values()]
     levels = dict(zip(decides, holm(largest), strict=True))
 
     judgements = {}
-    for claim, measured in decides.items():
-        of_comparisons = []
-        for comparison, _ in measured:
-            wider = difference(_records(folder, comparison), comparison, levels[claim])
-            of_comparisons.append(verdict(wider, comparison.promised, comparison.margin))
-        beside = _measured(folder, EVIDENCE[claim].beside)
-        judgements[claim] = Judgement(claim, together(of_comparisons), measured, beside)
+    for claim, seen in decides.items():
+        corrected = [_corrected(folder, one.comparison, levels[claim]) for one in seen]
+        of_comparisons = [_verdict(one.comparison, one.corrected) for one in corrected]
+        beside = _seen(folder, EVIDENCE[claim].beside)
+        judgements[claim] = Judgement(claim, together(of_comparisons), corrected, beside)
     return judgements
 
 
-def _measured(folder: Path, comparisons: Sequence[Comparison]) -> list[tuple[Comparison, PairedDifference]]:
-    """Those of the comparisons whose experiment is finished and has both arms (some are MNIST's alone), each with its
-    difference."""
-    measured = []
+def _seen(folder: Path, comparisons: Sequence[Comparison]) -> list[Seen]:
+    """Those of the comparisons whose experiment is finished and has both arms (some are MNIST's alone)."""
+    seen = []
     for comparison in comparisons:
         records = _records(folder, comparison)
         arms = {row["settings"].get("arm") for row in records.rows("result", experiment=comparison.experiment)}
         whole = records.find("finished", experiment=comparison.experiment) is not None
         if whole and (not arms or {comparison.a, comparison.b} <= arms):
-            measured.append((comparison, difference(records, comparison)))
-    return measured
+            seen.append(Seen(comparison, difference(records, comparison)))
+    return seen
+
+
+def _corrected(folder: Path, comparison: Comparison, level: float) -> Seen:
+    records = _records(folder, comparison)
+    return Seen(comparison, difference(records, comparison), difference(records, comparison, level))
+
+
+def _verdict(comparison: Comparison, seen: PairedDifference) -> str:
+    return verdict(seen, comparison.promised, comparison.margin)
 
 
 @cache
@@ -81,22 +109,11 @@ def finding(claim: str) -> ClaimFinding:
     return ClaimFinding(
         claim,
         judgement.verdict,
-        "; ".join(sentence(*measured) for measured in judgement.decides),
-        beside=_beside(judgement),
+        sentences(judgement.decides, len(shipped(MAIN))),
+        beside=sentences(judgement.beside),
         elsewhere=_elsewhere(claim),
         tuned=_tuned(judgement),
     )
-
-
-def _beside(judgement: Judgement) -> str:
-    """What stands beside the verdict; a situation is named where it differs from that of the comparison before."""
-    situation = judgement.decides[-1][0].experiment
-    parts = []
-    for comparison, seen in judgement.beside:
-        named = f"{comparison.experiment}: " if comparison.experiment != situation else ""
-        parts.append(f"{named}{_sides(comparison)}: {short(seen)}")
-        situation = comparison.experiment
-    return "; ".join(parts)
 
 
 def compare(study: str, experiment: str, a: str, b: str, metric: str = "errors") -> PairedDifference:
@@ -120,13 +137,14 @@ def _elsewhere(claim: str) -> str:
     if claim not in shipped(SECOND):
         return "not run"
     judgement = shipped(SECOND)[claim]
-    return f"{judgement.verdict}: {'; '.join(short(seen) for _, seen in judgement.decides)}"
+    return f"{judgement.verdict}: {'; '.join(quantity(seen) for seen in judgement.decides)}"
 
 
 def _tuned(judgement: Judgement) -> str:
     """What was chosen for the arms of the comparisons that decide."""
     parts = []
-    for comparison, _ in judgement.decides:
+    for seen in judgement.decides:
+        comparison = seen.comparison
         records = _records(data.shipped() / "evidence" / MAIN, comparison)
         for arm in (comparison.a, comparison.b):
             part = chosen(records, comparison.experiment, arm)
@@ -135,31 +153,41 @@ def _tuned(judgement: Judgement) -> str:
     return "; ".join(parts)
 
 
-def sentence(comparison: Comparison, seen: PairedDifference) -> str:
-    """A comparison in a sentence, with its situation."""
-    if comparison.metric == "errors" and seen.names is not None:
-        return f"{comparison.experiment}: {str(seen).removesuffix(f': {seen.verdict}')}"  # the verdict is the ledger's
-    return f"{label(comparison)}: {short(seen)}, {seen.pairs} paired seeds"
+def sentences(several: Sequence[Seen], claims: int = 0) -> str:
+    """Comparisons in words, one after the other; an experiment is named where it differs from the one before. Of how
+    many `claims` the verdicts were corrected for is said where the correction changed one."""
+    parts = []
+    experiment = ""
+    for seen in several:
+        comparison = seen.comparison
+        part = f"{comparison.b} against {comparison.a}: {quantity(seen)}"
+        if comparison.experiment != experiment:
+            part = f"{comparison.experiment}, {seen.difference.pairs} paired seeds: {part}"
+            experiment = comparison.experiment
+        if comparison.metric == "errors" and comparison.margin not in (MARGIN, 0.0) and seen.corrected:
+            part += f", margin {comparison.margin:g}"
+        if seen.corrected and _verdict(comparison, seen.difference) != _verdict(comparison, seen.corrected):
+            part += f", corrected for {claims} claims {_interval(comparison, seen.corrected)}"
+        parts.append(part)
+    return "; ".join(parts)
 
 
-def label(comparison: Comparison) -> str:
-    """What is compared, in short, with its situation."""
-    return f"{comparison.experiment}: {_sides(comparison)}"
+def quantity(seen: Seen) -> str:
+    """What was measured, with its 95 % interval: "errors -84 (-129 to -41)"; a logarithm as the factor that it is."""
+    comparison = seen.comparison
+    name = "factor" if comparison.logarithm else METRICS[comparison.metric][0]
+    return f"{name} {_number(comparison, seen.difference.mean)} ({_interval(comparison, seen.difference)})"
 
 
-def _sides(comparison: Comparison) -> str:
-    metric = "" if comparison.metric == "errors" else f"{comparison.metric.replace('_', ' ')}, "
-    return f"{metric}{comparison.b} minus {comparison.a}"
+def _interval(comparison: Comparison, seen: PairedDifference) -> str:
+    return f"{_number(comparison, seen.interval.low)} to {_number(comparison, seen.interval.high)}"
 
 
-def short(seen: PairedDifference) -> str:
-    """A difference and its 95 % interval: "-84 (-129 to -41)"; of errors in whole numbers."""
-    numbers = (seen.mean, seen.interval.low, seen.interval.high)
-    if seen.names is not None:
-        mean, low, high = (f"{number:+.0f}" for number in numbers)
-    else:
-        mean, low, high = (f"{number:+.3g}" for number in numbers)
-    return f"{mean} ({low} to {high})"
+def _number(comparison: Comparison, number: float) -> str:
+    if comparison.logarithm:
+        return f"{comparison.logarithm**number:.2g}"
+    written = METRICS[comparison.metric][1].format(number)
+    return written.lstrip("+-") if float(written) == 0 else written  # neither +0 nor -0
 
 
 def text(claims: Sequence[str], folder: Path) -> str:
@@ -167,11 +195,14 @@ def text(claims: Sequence[str], folder: Path) -> str:
     rows = []
     for claim, judgement in judge(folder).items():
         if not claims or claim in claims:
-            for comparison, seen in judgement.decides:
-                rows.append([claim, judgement.verdict, f"{label(comparison)}: {short(seen)}"])
-            for comparison, seen in judgement.beside:
-                rows.append(["", "beside", f"{label(comparison)}: {short(seen)}"])
+            rows += [[claim, judgement.verdict, _in_one_line(seen)] for seen in judgement.decides]
+            rows += [["", "(beside)", _in_one_line(seen)] for seen in judgement.beside]
     return text_table(["claim", "verdict", "measured"], rows, left=3)
+
+
+def _in_one_line(seen: Seen) -> str:
+    comparison = seen.comparison
+    return f"{comparison.experiment}: {comparison.b} against {comparison.a}: {quantity(seen)}"
 
 
 def _records(folder: Path, comparison: Comparison) -> Records:

@@ -1,5 +1,6 @@
 """Which experiments each claim rests on, and what the claim promises of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,22 +91,24 @@ def _evidence() -> dict[str, Evidence]:
         ),
         "less noise": Evidence(
             [
-                Comparison(*NOISE, "fresh, labels", "fresh, T = 20", margin=0.1),
-                Comparison(*NOISE, "after two epochs, labels", "after two epochs, T = 20", margin=0.1),
+                Comparison(*NOISE, "fresh, labels", "fresh, T = 20", margin=0.1, logarithm=math.e),
+                Comparison(
+                    *NOISE, "after two epochs, labels", "after two epochs, T = 20", margin=0.1, logarithm=math.e
+                ),
             ],
             [
-                Comparison(*NOISE, "fresh, labels", "fresh, T = 1", margin=0.1),
-                Comparison(*NOISE, "after two epochs, labels", "after two epochs, T = 4", margin=0.1),
+                Comparison(*NOISE, "fresh, labels", "fresh, T = 1", margin=0.1, logarithm=math.e),
+                Comparison(*NOISE, "after two epochs, labels", "after two epochs, T = 4", margin=0.1, logarithm=math.e),
             ],
         ),
         "higher rate": Evidence(
             [
-                Comparison(*STABLE, "labels", "T = 4", "higher", margin=0.5),
-                Comparison(*STABLE, "labels", "T = 20", "higher", margin=0.5),
+                Comparison(*STABLE, "labels", "T = 4", "higher", margin=0.5, logarithm=2),
+                Comparison(*STABLE, "labels", "T = 20", "higher", margin=0.5, logarithm=2),
             ],
             [
-                Comparison(*STABLE, "labels", "T = 4, without T²", "higher", margin=0.5),
-                Comparison(*STABLE, "labels", "T = 20, without T²", "higher", margin=0.5),
+                Comparison(*STABLE, "labels", "T = 4, without T²", "higher", margin=0.5, logarithm=2),
+                Comparison(*STABLE, "labels", "T = 20, without T²", "higher", margin=0.5, logarithm=2),
             ],
         ),
         "wrong labels": Evidence(

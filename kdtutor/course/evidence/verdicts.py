@@ -19,7 +19,7 @@ HOLDS, FAILS, NO_DIFFERENCE, UNDECIDED = "holds", "fails", "no difference", "und
 class Comparison:
     """What a claim promises of two arms of an experiment: that the `metric` of b is "lower" or "higher" than that of a,
     the "same" or "different"; or of two numbers of a measurement. Differences within the margin count as none. The
-    `study` names the file of the records."""
+    `study` names the file of the records. Of numbers that are logarithms, `logarithm` is the base."""
 
     study: str
     experiment: str
@@ -28,6 +28,7 @@ class Comparison:
     promised: str = "lower"
     metric: str = "errors"
     margin: float = MARGIN
+    logarithm: float = 0.0
 
 
 def verdict(difference: PairedDifference, promised: str, margin: float) -> str:
