@@ -2,6 +2,7 @@
 what is allowed."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 from torch import Tensor
@@ -20,6 +21,11 @@ def check_fraction(name: str, value: float) -> None:
 def check_count(name: str, value: int) -> None:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
+
+
+def check_distinct(name: str, values: Sequence[object]) -> None:
+    if not values or len({*values}) < len(values):
+        raise ValueError(f"{name} must hold at least one value, and none twice, got {values}")
 
 
 def check_seed(seed: int) -> None:

@@ -5,7 +5,10 @@ from itertools import product
 from numbers import Real
 from typing import Any
 
-from kdtutor._check import check_count, check_fraction, check_positive, check_seed
+import numpy as np
+from torch import Tensor
+
+from kdtutor._check import check_count, check_distinct, check_fraction, check_positive, check_seed
 
 Row = dict[str, Any]
 
@@ -42,7 +45,7 @@ def _seeds(seeds: object) -> list[int]:
     values = list(seeds)
     for seed in values:
         check_seed(seed)
-    _check_distinct("seeds", values)
+    check_distinct("seeds", values)
     return [int(seed) for seed in values]
 
 
@@ -51,7 +54,9 @@ def _numbers(name: str, values: object, check: Callable[[str, float], None]) -> 
 
 
 def _several(name: str, values: object, check: Callable[[str, Any], None]) -> list[Any]:
-    """A setting's values, given as a number or several."""
+    """A setting's values, given as a number or several, in a tensor, too."""
+    if isinstance(values, Tensor | np.ndarray):
+        values = values.tolist()  # of a single number without an axis: a number
     if isinstance(values, Real):
         values = [values]
     if not isinstance(values, Iterable):
@@ -59,10 +64,5 @@ def _several(name: str, values: object, check: Callable[[str, Any], None]) -> li
     numbers = list(values)
     for number in numbers:
         check(name, number)
-    _check_distinct(name, numbers)
+    check_distinct(name, numbers)
     return numbers
-
-
-def _check_distinct(name: str, values: list[Any]) -> None:
-    if not values or len({*values}) < len(values):
-        raise ValueError(f"{name} must hold at least one value, and none twice, got {values}")

@@ -85,10 +85,13 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T in 0.05..20 at which ``softmax(logits / T)`` has the lowest NLL. logits (N, C), labels (N,).
 
     That is temperature scaling: choose T on validation images, then divide the test logits by it. It changes the
-    probabilities, not the answers. Source: Guo et al. 2017 (arXiv 1706.04599), section 4.2.
+    probabilities, not the answers. Raises ValueError where the NLL isn't finite, as with NaN among the logits.
+    Source: Guo et al. 2017 (arXiv 1706.04599), section 4.2.
     """
     _check(logits, labels)
     logits = logits.double()
+    if not math.isfinite(nll(logits, labels)):
+        raise ValueError("logits must hold neither NaN nor +inf, and no -inf for a label: their NLL isn't finite")
 
     def nll_at(log_temperature: float) -> float:
         return nll(logits / math.exp(log_temperature), labels)

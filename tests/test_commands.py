@@ -182,6 +182,18 @@ def test_each_side_gets_the_settings_that_are_best_on_the_validation_images(dist
     assert f"\n  distilled: T = {temperature:g}, alpha = {alpha:g}, lr = {lr:g}\n" in printed
 
 
+@pytest.mark.parametrize(("option", "name"), [("--lr", "lr"), ("--alpha", "alpha"), ("--temperature", "temperature")])
+def test_a_value_given_twice_is_refused_before_anything_is_trained(distill, tmp_path, option, name, capsys):
+    assert distill(arguments=[option, "0.5", "0.50"]) == 1
+    assert f"{name} must hold at least one value, and none twice, got [0.5, 0.5]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_rates_at_which_all_diverge_are_said_to_be_too_large(distill, capsys):
+    assert distill(arguments=["--lr", "1e37", "1e38"]) == 1
+    assert "the loss must stay finite, got NaN at each --lr: try smaller ones" in capsys.readouterr().err
+
+
 def test_the_two_sides_may_differ_in_their_learning_rate(distill, sweeps, tmp_path, monkeypatch):
     """With the validation errors turned round for the students alone, they get the other rate."""
     distill(arguments=["--lr", "1e-5", "0.01"], epochs=3)

@@ -466,6 +466,8 @@ A = torch.zeros(1, 28, 28)
         ([{"x": A, "y": 0}], TypeError, r"dataset must give pairs (input, label), got dict for example 0"),
         ([(A, 0), ("7.png", 0)], TypeError, "inputs must be tensors, arrays or PIL images, got str for example 1"),
         ([(A, 0), (A, 1.0)], TypeError, "labels must be whole numbers, got float for example 1"),
+        ([(A, torch.tensor([0, 1]))], TypeError, "labels must be whole numbers, got shape (2,) for example 0"),
+        ({"a": (A, 0)}, TypeError, "dataset must give examples by index, 0 to N - 1, got a dict of names"),
         ([(A, "cat")], TypeError, "labels must be whole numbers, got str for example 0"),
         ([(A, torch.tensor(1.0))], TypeError, "labels must be whole numbers, got dtype torch.float32 for example 0"),
         (
@@ -485,6 +487,11 @@ A = torch.zeros(1, 28, 28)
 def test_a_dataset_that_cannot_be_stacked_is_refused(dataset, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         Split.of(dataset)
+
+
+def test_inputs_that_a_network_made_are_taken_without_its_gradients():
+    split = Split.of([(torch.rand(3, requires_grad=True) * 2, 0)])
+    assert not split.inputs.requires_grad
 
 
 # Ways to change a split

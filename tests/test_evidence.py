@@ -6,9 +6,10 @@ import re
 import pytest
 import torch
 
+from kdtutor import data
 from kdtutor.commands.main import main
 from kdtutor.course.claims import CLAIMS, ClaimFinding
-from kdtutor.course.evidence import details, ledger
+from kdtutor.course.evidence import details, ledger, running
 from kdtutor.course.evidence.digits import Digits
 from kdtutor.course.evidence.protocol import Experiment, Plan, check_fair
 from kdtutor.course.evidence.rows import EVIDENCE
@@ -49,7 +50,7 @@ class TestExperiments:
     def test_studies_are_found_by_claim(self):
         assert studies_of(["faster"]) == ["views"]
         assert studies_of([]) == [*STUDIES]
-        with pytest.raises(ValueError, match=r"claims must be among .*, got fast"):
+        with pytest.raises(ValueError, match=r"claims must be among .*, got 'fast'"):
             studies_of(["faster", "fast"])
 
     def test_the_small_student_is_small(self):
@@ -64,15 +65,49 @@ class TestCommand:
         assert main(command) == 0
         printed = capsys.readouterr().out
         assert re.search(r"reverse +(holds|fails|no difference|undecided) +2,000 labels", printed)
-        before = (tmp_path / "strokes" / "generations.jsonl").read_bytes()
+        assert "A quick look: two seeds and few images decide little." in printed
+        records = tmp_path / "strokes-quick" / "generations.jsonl"  # not among those of full runs
+        before = records.read_bytes()
         assert main(command) == 0
-        assert (tmp_path / "strokes" / "generations.jsonl").read_bytes() == before
+        assert records.read_bytes() == before
+
+    def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(self, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        assert main(["evidence", "reverse", "--data", "strokes", "--quick", "--out", str(tmp_path / "file")]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert re.search(r"generations\.jsonl can't be written \(Not a directory\)", printed.err)
+
+    def test_a_second_data_set_that_is_missing_is_said_before_anything_is_trained(self, tmp_path, monkeypatch):
+        def without_mnist(name, **_):
+            if name == "mnist":
+                raise data.DataError("MNIST isn't here")
+            return load(name)
+
+        load = data.load
+        monkeypatch.setattr(data, "load", without_mnist)
+        with pytest.raises(data.DataError, match="MNIST isn't here"):
+            running.run(["reverse", "domain"], "strokes", tmp_path / "new", quick=True)
+        assert not (tmp_path / "new").exists()
+
+    def test_interrupted_at_the_verdicts_it_says_what_is_kept(self, tmp_path, monkeypatch, capsys):
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(running, "run", lambda *_: None)
+        monkeypatch.setattr(ledger, "text", interrupted)
+        assert main(["evidence", "--data", "strokes", "--out", str(tmp_path)]) == 130
+        assert "keeps the finished trainings" in capsys.readouterr().out
+
+    def test_a_quick_student_learns_at_some_rate(self, tmp_path):
+        running.run(["higher rate"], "strokes", tmp_path, quick=True)
+        assert len(Records(tmp_path / "stable-rates.jsonl").rows("measurement")) == 2
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["reverse", "--data", "cifar"], "data must be one of mnist, usps, strokes, fashion, got 'cifar'"),
-            (["reversed", "--data", "strokes"], "claims must be among .*, got reversed"),
+            (["reversed", "--data", "strokes"], "claims must be among .*, got 'reversed'"),
         ],
     )
     def test_says_what_it_does_not_know(self, arguments, message, tmp_path, capsys):

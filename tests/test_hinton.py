@@ -306,8 +306,8 @@ def test_parts_are_run_alone_after_the_teachers(tmp_path):
 
 def test_an_unknown_part_is_refused_before_anything_is_trained(tmp_path):
     section = small(tmp_path, NO_DATA)
-    known = "teachers, 7 and 8, without 3, alone, 5 units, distilled, best"
-    with pytest.raises(ValueError, match=f"parts must be among {known}, got 9 alone, cat"):
+    known = "'teachers', '7 and 8', 'without 3', 'alone', '5 units, distilled', 'best'"
+    with pytest.raises(ValueError, match=f"parts must be among {known}, got '9 alone', 'cat'"):
         section.run(["alone", "9 alone", "cat"])
     assert not len(section.records)
 
@@ -540,20 +540,26 @@ def test_the_logits_are_those_of_the_teacher_with_the_fewest_validation_errors(t
 def test_teachers_of_the_first_round_are_taken_whatever_their_precision(tmp_path, digits):
     section = small(tmp_path, digits)
     for seed in SCALE.teachers:
-        recorded(section, seed, 60.0, precision="bfloat16")
+        recorded(section, seed, 60.0, precision="bfloat16", **COMMON)
     section.run(["teachers"])
     assert len(section.records) == len(SCALE.teachers)
 
 
-def test_quick_and_full_teachers_in_one_folder_are_kept_apart(tmp_path, digits):
-    quick = small(tmp_path, digits)
-    quick.scale = replace(SCALE, teachers=range(1))
-    recorded(quick, 0, 60.0, **COMMON)
-    full = Section(digits, tmp_path, quick=False, precision="float32", device="cpu")
-    full.scale = replace(FULL, teachers=range(1, 2))
-    answers = recorded(full, 1, 70.0)
-    full.run(["teachers"])
-    assert torch.equal(full.answers["train"], answers["train"])
+@pytest.mark.parametrize(("first", "quick"), [(COMMON, False), ({}, True)])
+def test_quick_and_full_sections_do_not_write_over_each_other(tmp_path, digits, first, quick):
+    section = Section(digits, tmp_path, quick, precision="float32", device="cpu")
+    recorded(section, 0, 60.0, **first)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"folder must hold a (quick|full) section or none, got .*"):
+        section.run(["teachers"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").touch()
+    section = small(tmp_path / "file", NO_DATA)
+    with pytest.raises(OSError, match=r"runs\.jsonl can't be written \(.*file isn't a folder\)"):
+        section.run(["teachers"])
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,20 @@ def test_the_best_temperature_of_all_right_or_all_wrong_answers_is_a_bound(sign,
     assert best == pytest.approx(bound, rel=1e-3)
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_not_finite_have_no_best_temperature(bad):
+    logits = torch.eye(10)
+    logits[0, 0] = bad
+    with pytest.raises(ValueError, match="logits must hold neither NaN nor"):
+        metrics.best_temperature(logits, torch.arange(10))
+
+
+def test_a_class_that_is_masked_has_no_part_in_the_best_temperature():
+    logits, labels = drawn_at(2.0)
+    masked = torch.cat([logits, torch.full_like(logits[:, :1], -math.inf)], dim=1)
+    assert metrics.best_temperature(masked, labels) == pytest.approx(metrics.best_temperature(logits, labels))
+
+
 def modes(model):
     return [module.training for module in model.modules()]
 

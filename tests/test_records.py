@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdtutor._io import versions
-from kdtutor.course.records import Records, wrong_from_indices, wrong_indices
+from kdtutor.course.records import Records, pack_wrong, unpack_wrong, wrong_from_indices, wrong_indices
 
 properties = settings(deadline=None, max_examples=50)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -203,6 +203,64 @@ def test_before_the_first_run_there_is_nothing_not_even_a_file(path):
     assert not path.parent.exists()
 
 
+def test_a_run_that_two_processes_made_counts_once(path, alone):
+    for _ in range(2):
+        Records(path).add("alone", alone, seed=0)
+    assert len(lines(path)) == 2
+    assert len(Records(path)) == len(Records(path).rows("alone")) == 1
+
+
+def test_a_line_that_another_process_adds_meanwhile_is_kept(path, alone, monkeypatch):
+    first, second = Records(path), Records(path)
+    first("alone", alone, seed=0)
+    really_open = Records._open
+
+    def opened(self):
+        file = really_open(self)
+        read = file.read
+
+        def read_and_wait():
+            content = read()
+            monkeypatch.undo()
+            second("alone", alone, seed=1)
+            return content
+
+        return Slow(file, read_and_wait)
+
+    monkeypatch.setattr(Records, "_open", opened)
+    first("alone", alone, seed=2)
+    assert [row["settings"]["seed"] for row in first.rows("alone")] == [0, 1, 2]
+
+
+class Slow:
+    """A file that is read by another function."""
+
+    def __init__(self, file, read):
+        self.file, self.read = file, read
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/runs\.jsonl can't be written \(.*file isn't a folder\)"):
+        Records(tmp_path / "file" / "runs.jsonl").check_writable()
+
+
+def test_that_a_file_can_be_written_leaves_its_rows(path, alone):
+    Records(path)("alone", alone, seed=0)
+    before = path.read_bytes()
+    Records(path).check_writable()
+    assert path.read_bytes() == before
+
+
 # Which examples are wrong
 
 
@@ -215,6 +273,17 @@ def test_packing_is_undone_by_unpacking_even_by_way_of_json(answers):
     back = wrong_from_indices(places, len(answers))
     assert torch.equal(back, wrong)
     assert back.dtype == torch.bool
+
+
+@pytest.mark.parametrize("packed", ["", "no base64!", "bm8gemxpYg==", None, 7])
+def test_what_was_not_packed_is_not_unpacked(packed):
+    with pytest.raises(ValueError, match="packed must be a string of pack_wrong, got"):
+        unpack_wrong(packed, 8)
+
+
+def test_more_examples_than_were_packed_are_refused():
+    with pytest.raises(ValueError, match="packed must be of 100 examples, in 13 bytes, got 1 bytes"):
+        unpack_wrong(pack_wrong(torch.ones(8, dtype=torch.bool)), 100)
 
 
 def test_unpack_takes_10000_examples_unless_told():

@@ -402,6 +402,15 @@ def test_ctrl_c_within_a_student_does_not_count_it_as_finished(blob_data):
 
 
 @pytest.mark.parametrize(
+    "values", [torch.tensor([0.25, 0.5]), np.array([0.25, 0.5]), torch.tensor(0.25), np.array(0.25)]
+)
+def test_settings_may_come_in_a_tensor(blob_data, values):
+    logits = teacher_of(blob_data, 3)["train"]
+    table = sweep(lambda seed: mlp(2, 3, seed=seed), blob_data, logits, seeds=[0], lr=values, epochs=1, progress=False)
+    assert table.axis("lr") == values.reshape(-1).tolist()
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"seeds": []}, r"seeds must hold at least one value, and none twice, got \[\]"),

@@ -18,7 +18,7 @@ from kdtutor.course.evidence.verdicts import (
     verdict,
 )
 from kdtutor.course.records import Records, pack_wrong
-from kdtutor.statistics import Interval, PairedDifference, paired_errors
+from kdtutor.statistics import Interval, PairedDifference, paired_difference, paired_errors
 
 COMPARISON = Comparison("study", "experiment", "a", "b")
 
@@ -49,6 +49,19 @@ class TestVerdict:
     )
     def test_follows_from_the_interval_alone(self, low, high, promised, expected):
         assert verdict(between(low, high), promised, 10) == expected
+
+    @pytest.mark.parametrize(("pairs", "expected"), [(2, UNDECIDED), (5, UNDECIDED), (6, HOLDS)])
+    def test_few_seeds_that_are_all_alike_decide_nothing(self, pairs, expected):
+        seen = paired_difference([300.0] * pairs, [280.0] * pairs)
+        assert verdict(seen, "lower", MARGIN) == expected
+
+    def test_an_unknown_promise_is_refused(self):
+        with pytest.raises(ValueError, match="promised must be one of lower, higher, same, different, got 'fewer'"):
+            verdict(between(-50, -20), "fewer", 10)
+
+    def test_no_promise_holds_nothing(self):
+        with pytest.raises(ValueError, match="verdicts must hold at least one, got none"):
+            together([])
 
     def test_of_several_promises_all_must_hold(self):
         assert together([HOLDS, HOLDS]) == HOLDS
@@ -132,7 +145,7 @@ class TestPValues:
         assert (p > 0.5) == (0 in paired_errors(a, b, confidence=0.5).interval)
 
 
-def recorded(path, rates=(1e-3, 3e-3, 1e-2), choosers=3, seeds=range(10), arms=("a", "b"), errors=None):
+def recorded(path, rates=(1e-3, 3e-3, 1e-2), choosers=3, seeds=range(10), arms=("a", "b"), errors=None, others=None):
     """Records of an experiment; `errors` of each arm of 1,000 images."""
     records = Records(path)
     for arm in arms:
@@ -143,7 +156,9 @@ def recorded(path, rates=(1e-3, 3e-3, 1e-2), choosers=3, seeds=range(10), arms=(
         for seed in seeds if arm == "b" else range(10):
             wrong = torch.zeros(1000, dtype=torch.bool)
             wrong[seed : seed + (errors or {}).get(arm, 30)] = True
-            row = {"wrong": pack_wrong(wrong), "images": 1000, "nll": 0.1 * seed}
+            row = {"wrong": pack_wrong(wrong), "images": 1000, "nll": 0.1 * seed, "chosen": {"lr": 3e-3}}
+            if seed == 1:
+                row.update(others or {})  # of one seed, which came from elsewhere
             records.add("result", lambda row=row, **_: row, experiment="experiment", arm=arm, seed=seed)
     return records
 
@@ -164,8 +179,22 @@ class TestDifference:
             ({"choosers": 1}, "chosen by as many students"),
             ({"seeds": range(5)}, "results of the same seeds"),
             ({"arms": ("a",)}, "must have results of 'b'"),
+            ({"others": {"chosen": {"lr": 1e-2}}}, "an arm must have the same settings, got .*0.003.* and .*0.01"),
+            ({"others": {"images": 500}}, r"which of 1000 images are wrong, got one of 500 for .*'seed': 1"),
+            ({"others": {"wrong": "eJwDAAAAAAE="}}, "packed must be of 1000 examples, in 125 bytes, got 0 bytes"),
         ],
     )
     def test_refuses_records_that_favour_a_side(self, tmp_path, unfair, message):
         with pytest.raises(ValueError, match=message):
             difference(recorded(tmp_path / "r", **unfair), COMPARISON)
+
+    def test_refuses_a_metric_that_a_row_lacks(self, tmp_path):
+        records = recorded(tmp_path / "r", others={"nll": None})
+        with pytest.raises(ValueError, match=r"each row must have a number 'nll', got None for .*'seed': 1"):
+            difference(records, Comparison("study", "experiment", "a", "b", metric="nll"))
+
+    def test_what_two_processes_made_counts_once(self, tmp_path):
+        path = tmp_path / "r"
+        once = difference(recorded(path, errors={"b": 50}), COMPARISON)
+        path.write_text(path.read_text() * 2)
+        assert difference(Records(path), COMPARISON) == once

@@ -53,7 +53,10 @@ def _with_alphas(table: Table, alphas: list[float]) -> Table:
 
 def _best(table: Table) -> Settings:
     """The temperature (unless alpha is 0), alpha and learning rate with the fewest validation errors."""
-    best = table.best()
+    try:
+        best = table.best()
+    except ValueError as error:
+        raise FloatingPointError("the loss must stay finite, got NaN at each --lr: try smaller ones") from error
     del best["epochs"]  # given, not chosen
     return best
 

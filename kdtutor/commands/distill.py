@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from kdtutor import data
-from kdtutor._check import check_fraction, check_positive
+from kdtutor._check import check_distinct, check_fraction, check_positive
 from kdtutor.commands import choosing, comparison
 from kdtutor.commands.arguments import add_training_arguments, count
 from kdtutor.commands.choosing import Settings, finished
@@ -167,6 +167,8 @@ def _check(temperatures: list[float], alphas: list[float], lrs: list[float]) -> 
         check_positive("temperature", temperature)
         check_fraction("alpha", alpha)
         check_positive("lr", lr)
+    for name, values in (("temperature", temperatures), ("alpha", alphas), ("lr", lrs)):
+        check_distinct(name, values)
 
 
 def _default_teacher_path(data_name: str, out: Path) -> Path:

@@ -12,7 +12,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="such as 'few labels' (default: all)")
     parser.add_argument("--data", default="mnist", help="mnist, usps, strokes or fashion (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a small version of everything, in two minutes")
-    parser.add_argument("--out", type=Path, help="folder for the records (default runs/evidence)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the records, one in it per data set (default runs/evidence)"
+    )
     parser.set_defaults(work=evidence)
 
 
@@ -20,15 +22,17 @@ def evidence(claims: list[str], data: str, quick: bool, out: Path | None) -> int
     """Train what `out` doesn't have yet, and print the verdicts."""
     from kdtutor.course.evidence import ledger, running
 
-    if out is None:
-        out = Path("runs", "evidence-quick" if quick else "evidence")
-    out = out / data
+    # in a folder of its own, as no record says how many images it is of
+    out = (out or Path("runs", "evidence")) / (f"{data}-quick" if quick else data)
 
     start = time.perf_counter()
     try:
         running.run(claims, data, out, quick)
+        verdicts = ledger.text(claims, out)
     except KeyboardInterrupt:
         print(f"kdtutor: interrupted; {out} keeps the finished trainings, the same command goes on")
         return 130
-    print(f"\n{ledger.text(claims, out)}\n\nIn {out}: the records. {time.perf_counter() - start:.0f} s")
+    if quick:
+        verdicts += "\n\nA quick look: two seeds and few images decide little."
+    print(f"\n{verdicts}\n\nIn {out}: the records. {time.perf_counter() - start:.0f} s")
     return 0

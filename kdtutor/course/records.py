@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ class Records:
     by make(width=800, seed=0) and written there. The kind is the key, not the function's name, so that functions may be
     renamed. `records.rows("student", width=800)` are the finished rows of a kind with these settings among theirs.
 
-    A row: kind, settings, what `make` returned (a dict), seconds, versions.
+    A row: kind, settings, what `make` returned (a dict), seconds, versions. Where two processes made the same run, the
+    row that was written first counts.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,6 +44,10 @@ class Records:
         line = json.dumps(row)
         self._append(line)
         return json.loads(line)
+
+    def check_writable(self) -> None:
+        """Raise OSError that names the file where no row could be written: better now than after the training."""
+        self._open().close()
 
     def find(self, kind: str, /, **settings) -> Row | None:
         """The row of a kind with exactly these settings; None before it is made."""
@@ -64,25 +69,37 @@ class Records:
         return len(self._all())
 
     def _all(self) -> list[Row]:
-        """The rows of the file, if there is one, except for a last line that was cut off."""
+        """The rows of the file, if there is one, except for a last line that was cut off and for repetitions."""
         if not self.path.is_file():
             return []
-        rows = []
+        rows = {}
         whole_lines = self.path.read_bytes().split(b"\n")[:-1]
         for number, line in enumerate(whole_lines, 1):
             row = _parse(line)
             if row is None:
                 raise ValueError(f"{self.path} must hold a row, in JSON, on each line, and line {number} doesn't")
-            rows.append(row)
-        return rows
+            key = json.dumps([row["kind"], row["settings"]], sort_keys=True)
+            rows.setdefault(key, row)
+        return [*rows.values()]
 
     def _append(self, line: str) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
+        with self._open() as file:
             file.seek(0)
-            end_of_whole_lines = file.read().rfind(b"\n") + 1
-            file.truncate(end_of_whole_lines)
+            content = file.read()
+            end_of_whole_lines = content.rfind(b"\n") + 1
+            if end_of_whole_lines < len(content):  # only then: another process may have added a line since
+                file.truncate(end_of_whole_lines)
             file.write(f"{line}\n".encode())
+
+    def _open(self) -> BinaryIO:
+        """The file, to read and to append; it and its folder are made where there is none."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self.path.open("ab+")
+        except FileExistsError as error:
+            raise OSError(f"{self.path} can't be written ({self.path.parent} isn't a folder)") from error
+        except OSError as error:
+            raise OSError(f"{self.path} can't be written ({error.strerror})") from error
 
 
 def _parse(line: bytes) -> Row | None:
@@ -91,7 +108,7 @@ def _parse(line: bytes) -> Row | None:
         row = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(row, dict) or not {"kind", "settings"} <= row.keys():
+    if not isinstance(row, dict) or "kind" not in row or not isinstance(row.get("settings"), dict):
         return None
     return row
 
@@ -114,6 +131,12 @@ def pack_wrong(wrong: Tensor) -> str:
 
 
 def unpack_wrong(packed: str, total: int) -> Tensor:
-    """(total,) bool: `pack_wrong` undone."""
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(packed)), dtype=np.uint8)
+    """(total,) bool: `pack_wrong` undone. Raises ValueError for a string that isn't of as many examples."""
+    try:
+        content = zlib.decompress(base64.b64decode(packed))
+    except (ValueError, TypeError, zlib.error):
+        raise ValueError(f"packed must be a string of pack_wrong, got {packed!r:.40}") from None
+    bits = np.frombuffer(content, dtype=np.uint8)
+    if len(bits) != (total + 7) // 8:
+        raise ValueError(f"packed must be of {total} examples, in {(total + 7) // 8} bytes, got {len(bits)} bytes")
     return torch.from_numpy(np.unpackbits(bits, count=total).astype(bool))

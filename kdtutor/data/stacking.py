@@ -1,6 +1,7 @@
 """Datasets that give one example at a time, such as torchvision's, read into two tensors."""
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ def stack(dataset: Any) -> tuple[Tensor, Tensor]:
     image with a whole number; ValueError where it is empty, or where an input has another shape or dtype than the
     first.
     """
+    if isinstance(dataset, Mapping):
+        raise TypeError(f"dataset must give examples by index, 0 to N - 1, got a {type(dataset).__name__} of names")
     by_index = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
     if not by_index or isinstance(dataset, IterableDataset):
         raise TypeError(f"dataset must have a length and give examples by index, got {type(dataset).__name__}")
@@ -32,7 +35,7 @@ def stack(dataset: Any) -> tuple[Tensor, Tensor]:
         inputs.append(_input(example[0], i))
         labels.append(_label(example[1], i))
         _check_like(inputs[0], inputs[i], i)
-    return torch.stack(inputs), torch.tensor(labels)
+    return torch.stack(inputs).detach(), torch.tensor(labels)
 
 
 def _describe(example: object) -> str:
@@ -61,7 +64,10 @@ def _label(value: Any, i: int) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"labels must be whole numbers, got {describe_type(value)} for example {i}") from None
+        got = describe_type(value)
+        if getattr(value, "shape", ()):  # a tensor or an array, such as a one-hot label
+            got = f"shape {shape(value)}"
+        raise TypeError(f"labels must be whole numbers, got {got} for example {i}") from None
 
 
 def _check_like(first: Tensor, value: Tensor, i: int) -> None:

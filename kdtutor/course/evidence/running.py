@@ -17,17 +17,21 @@ QUICK = Plan(choosers=(100,), seeds=range(2), widen=False)
 def run(claims: Sequence[str], name: str, folder: Path, quick: bool = False) -> None:
     """Train what the records in `folder` lack of the studies that these claims rest on (none: all of them).
 
-    Raises ValueError for a claim or a data set that isn't known.
+    Raises ValueError for a claim or a data set that isn't known, DataError for one that can't be had, and OSError
+    where `folder` can't be written: all before the first training.
     """
+    studies = studies_of(claims)
     if name not in DATA_SETS:
         raise ValueError(f"data must be one of {', '.join(DATA_SETS)}, got {name!r}")
     digits = Digits(name, folder, quick)
     plan = QUICK if quick else FULL
     with threads(1):  # two commands with different claims use two cores better than two threads do
-        for study in studies_of(claims):
-            for experiment in STUDIES[study](digits):
+        experiments = {study: STUDIES[study](digits) for study in studies}  # some load other data sets
+        for study in studies:
+            records = Records(folder / f"{study}.jsonl")
+            records.check_writable()
+            for experiment in experiments[study]:
                 print(f"{study}: {experiment.name}", flush=True)
-                records = Records(folder / f"{study}.jsonl")
                 if isinstance(experiment, Experiment):
                     run_experiment(experiment, records, plan)
                 else:
@@ -38,7 +42,7 @@ def studies_of(claims: Sequence[str]) -> list[str]:
     """The studies that these claims rest on (none: all), those that take longest last."""
     unknown = [claim for claim in claims if claim not in EVIDENCE]
     if unknown:
-        raise ValueError(f"claims must be among {', '.join(EVIDENCE)}, got {', '.join(unknown)}")
+        raise ValueError(f"claims must be among {', '.join(EVIDENCE)}, got {', '.join(map(repr, unknown))}")
     needed = set()
     for claim in claims or EVIDENCE:
         evidence = EVIDENCE[claim]

@@ -13,6 +13,7 @@ from kdtutor.statistics import PairedDifference, paired_difference, paired_error
 CONFIDENCE = 0.95
 MARGIN = 10.0  # errors of 10,000: a smaller difference is none that anybody would care about
 HOLDS, FAILS, NO_DIFFERENCE, UNDECIDED = "holds", "fails", "no difference", "undecided"
+PROMISES = ("lower", "higher", "same", "different")
 
 
 @dataclass(frozen=True)
@@ -38,18 +39,30 @@ def verdict(difference: PairedDifference, promised: str, margin: float) -> str:
     that there is one, in the promised direction or against it; any other decides nothing. A claim that promises the
     "same" holds in the first case and fails in the second, and one that promises something "different" the other way
     round.
+
+    Where all seeds have the same difference, the interval has no width. That isn't certainty: such a difference decides
+    only if as many coins that all fall to the same side would (the sign test), at the interval's confidence.
     """
+    if promised not in PROMISES:
+        raise ValueError(f"promised must be one of {', '.join(PROMISES)}, got {promised!r}")
     low, high = difference.interval.low, difference.interval.high
     if -margin <= low and high <= margin:
         return {"same": HOLDS, "different": FAILS}.get(promised, NO_DIFFERENCE)
     if low <= 0 <= high:
+        return UNDECIDED
+    if low == high and 2 * 0.5**difference.pairs > 1 - difference.interval.confidence:
         return UNDECIDED
     seen = "lower" if high < 0 else "higher"
     return HOLDS if promised in (seen, "different") else FAILS
 
 
 def together(verdicts: Sequence[str]) -> str:
-    """The verdict on a claim that makes several promises: it holds if all of them do, and fails if one does."""
+    """The verdict on a claim that makes several promises: it holds if all of them do, and fails if one does.
+
+    Raises ValueError where there is none.
+    """
+    if not verdicts:
+        raise ValueError("verdicts must hold at least one, got none")
     for worst in (FAILS, NO_DIFFERENCE, UNDECIDED):
         if worst in verdicts:
             return worst
@@ -118,18 +131,28 @@ def chosen(records: Records, experiment: str, arm: str) -> str:
 
 
 def metric(rows: Sequence[Row], name: str) -> list[float]:
-    """One number per row."""
+    """One number per row. Raises ValueError where a row hasn't one of this name."""
+    for row in rows:
+        if not isinstance(row.get(name), int | float):
+            raise ValueError(f"each row must have a number {name!r}, got {row.get(name)!r} for {row['settings']}")
     return [row[name] for row in rows]
 
 
 def wrong(rows: Sequence[Row]) -> Tensor:
-    """Which test images each row's student gets wrong: (seeds, N) bool."""
+    """Which test images each row's student gets wrong: (seeds, N) bool. Raises ValueError where the rows don't say so
+    of as many images."""
+    for row in rows:
+        if not {"wrong", "images"} <= row.keys() or row["images"] != rows[0]["images"]:
+            raise ValueError(
+                f"each row must say which of {rows[0].get('images')} images are wrong, "
+                f"got one of {row.get('images')} for {row['settings']}"
+            )
     return torch.stack([unpack_wrong(row["wrong"], row["images"]) for row in rows])
 
 
 def check_fairly_chosen(records: Records, comparison: Comparison) -> None:
     """Raise ValueError unless both sides of a comparison had several learning rates to choose from, were chosen by as
-    many students, and have results of the same seeds."""
+    many students, and have results of the same seeds, each side with the same settings for all of them."""
     sides = {}
     for arm in (comparison.a, comparison.b):
         choices = records.rows("choice", experiment=comparison.experiment, arm=arm)
@@ -140,7 +163,14 @@ def check_fairly_chosen(records: Records, comparison: Comparison) -> None:
                 f"got {len(rates)} for {arm!r} in {comparison.experiment!r}"
             )
         choosers = {len(row["validation"]) for row in choices}
-        seeds = [row["settings"]["seed"] for row in results(records, comparison.experiment, arm)]
+        rows = results(records, comparison.experiment, arm)
+        seeds = [row["settings"]["seed"] for row in rows]
+        other = [row["chosen"] for row in rows if row["chosen"] != rows[0]["chosen"]]
+        if other:
+            raise ValueError(
+                f"all results of an arm must have the same settings, got {rows[0]['chosen']} and {other[0]} "
+                f"for {arm!r} in {comparison.experiment!r}"
+            )
         sides[arm] = choosers, seeds
 
     if sides[comparison.a] != sides[comparison.b]:

@@ -56,17 +56,28 @@ class Section:
         """Make the rows of these parts that aren't recorded yet: of the teachers, which all students need, and of
         methods by name. None: of all.
 
-        Raises ValueError for a part that isn't known, and for recorded results of settings that aren't chosen any more.
+        Raises ValueError for a part that isn't known, for a folder with a section of the other scale (whose weights
+        would be lost), and for recorded results of settings that aren't chosen any more; OSError for a folder that
+        can't be written.
         """
         known = [TEACHERS, *self.scale.methods]
         unknown = [part for part in parts if part not in known]
         if unknown:
-            raise ValueError(f"parts must be among {', '.join(known)}, got {', '.join(unknown)}")
+            names = ", ".join(map(repr, known))
+            raise ValueError(f"parts must be among {names}, got {', '.join(map(repr, unknown))}")
+        self._check_folder()
 
         self._run_teachers()
         for name in self.scale.methods:
             if not parts or name in parts:
                 self._run_method(name)
+
+    def _check_folder(self) -> None:
+        quick = bool(self.common)
+        if any(row["settings"].get("quick", False) != quick for row in self.records.rows("teacher")):
+            wanted, other = ("quick", "full") if quick else ("full", "quick")
+            raise ValueError(f"folder must hold a {wanted} section or none, got {self.folder}, which has a {other} one")
+        self.records.check_writable()
 
     def _run_teachers(self) -> None:
         """Teachers that are recorded already may have been trained in the other precision."""
