@@ -78,6 +78,26 @@ class TestChoose:
         assert choice.settings == {"epochs": 100}
         assert choice.at_limit == ["epochs"]
 
+    def test_tries_what_was_chosen_for_others_and_walks_on_from_there(self):
+        def loss(candidates):  # two valleys, with a ridge between them
+            return [min(abs(c["epochs"] - 10) + 5, abs(c["epochs"] - 80)) + abs(c["lr"] - 2) for c in candidates]
+
+        grid, limits = {"epochs": (5, 10, 20), "lr": (1.0, 2.0, 4.0)}, {"epochs": (1, 100), "lr": (0.1, 10)}
+        assert choose(grid, loss, limits).settings == {"epochs": 10, "lr": 2.0}
+        others = [{"epochs": 40, "lr": 1.0}, {"epochs": 76, "lr": 1.5, "alpha": 0.5}]
+        found = choose(grid, loss, limits, others=others)
+        assert found.settings["epochs"] in found.axes["epochs"]
+        assert found.settings["lr"] == 2.0
+        assert found.settings["epochs"] >= 76
+        assert "alpha" not in found.settings
+
+    def test_others_that_are_worse_change_nothing(self):
+        alone = choose({"lr": RATES}, lambda cs: [abs(log10(c["lr"] / 3e-3)) for c in cs], LIMITS)
+        beside = choose(
+            {"lr": RATES}, lambda cs: [abs(log10(c["lr"] / 3e-3)) for c in cs], LIMITS, others=[{"lr": 1e-2}]
+        )
+        assert alone == beside
+
     def test_an_axis_of_one_value_is_given(self):
         choice = choose({"lr": RATES, "epochs": (5,)}, lambda cs: [c["lr"] for c in cs], LIMITS, widen=False)
         assert choice.axes["epochs"] == [5]
@@ -101,6 +121,21 @@ class TestRun:
         chosen = {row["settings"]["arm"]: row["chosen"]["lr"] for row in records.rows("result")}
         assert chosen["a"] == 3e-3
         assert 0.03 <= chosen["b"] <= 0.3
+
+    def test_what_was_given_to_an_arm_is_no_choice_for_the_others(self, tmp_path):
+        soft = {"lr": RATES, "epochs": (10,), "alpha": (0.5, 0.9, 1.0)}
+        labels = {"lr": RATES, "epochs": (10,), "alpha": (0.0,)}
+        records = Records(tmp_path / "simulated.jsonl")
+        run_experiment(experiment(simulated("a", grid=labels), simulated("b", grid=soft)), records, Plan())
+        alphas = {row["settings"]["alpha"] for row in records.rows("choice", arm="b")}
+        assert 0.0 not in alphas
+
+    def test_results_of_another_choice_are_refused(self, tmp_path):
+        records = Records(tmp_path / "simulated.jsonl")
+        run_experiment(experiment(simulated("a")), records, Plan())
+        records.path.write_text(records.path.read_text().replace('"chosen": {"lr": 0.003', '"chosen": {"lr": 0.004'))
+        with pytest.raises(ValueError, match=r"must have results of what is chosen.*use another folder"):
+            run_experiment(experiment(simulated("a")), records, Plan())
 
     def test_nothing_is_trained_twice(self, tmp_path):
         calls = []

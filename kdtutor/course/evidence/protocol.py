@@ -88,7 +88,7 @@ def run_experiment(experiment: Experiment, records: Records, plan: Plan) -> None
     first = {arm.name: _choose_for(arm, experiment, records, plan) for arm in experiment.arms}
     choices = {}
     for arm in experiment.arms:
-        others = [choice.settings for name, choice in first.items() if name != arm.name]
+        others = [_chosen(first[other.name], other.grid) for other in experiment.arms if other is not arm]
         choices[arm.name] = _choose_for(arm, experiment, records, plan, others)
 
     for seed in plan.seeds[: experiment.seeds]:
@@ -159,6 +159,11 @@ def _choose_for(
 
     limits = {**LIMITS, "epochs": (1, experiment.longest)}
     return choose(arm.grid, loss, limits, plan.widen, others)
+
+
+def _chosen(choice: Choice, grid: Mapping[str, Sequence[float]]) -> Settings:
+    """The settings that were chosen, without those that were given."""
+    return {name: value for name, value in choice.settings.items() if len(grid[name]) > 1}
 
 
 def _mean_or_infinite(values: Sequence[float | None]) -> float:
