@@ -79,8 +79,8 @@ def publish(findings: list[dict[str, Any]]) -> None:
 def draw_opening() -> None:
     """The picture at the top of the README and of the site."""
     with style.context("kdtutor.course"):
-        ax = Figure(figsize=(7.2, 2.8)).subplots()
-        picture.small_student(title="A student of 13,242 parameters; its teacher has 206,922", ax=ax)
+        ax = Figure(figsize=(7.2, 3.2)).subplots()
+        picture.small_student(title="MNIST: a student of 13,242 parameters, by what it learns from", ax=ax)
         ax.figure.savefig(data.shipped() / "evidence" / "small-student.png")
 
 

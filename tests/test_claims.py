@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from kdtutor.course.claims import CLAIMS, MIME, ClaimFinding, Summary, collect, derived, markdown, measured
+from kdtutor.course.claims import CLAIMS, MIME, PAPERS, ClaimFinding, Summary, collect, derived, markdown, measured
+from kdtutor.course.meanings import MEANINGS
 from kdtutor.statistics import Interval
 
 ABOVE = Interval(0.2, 0.9)
@@ -122,80 +123,90 @@ def test_collect_reads_back_just_the_findings_in_their_order(tmp_path):
     assert collect([]) == collect([none]) == []
 
 
-# As a table
+# As a page
 
 
-def row(claim, effect="31 fewer errors", verdict="holds", notebook="05_name.ipynb"):
+def row(claim, effect="errors -31 (-40 to -22)", verdict="holds", notebook="05_name.ipynb"):
     return {
         "notebook": notebook,
         "claim": claim,
         "verdict": verdict,
         "effect": effect,
         "beside": "",
-        "elsewhere": "holds: 5 fewer",
+        "elsewhere": "holds: errors -5",
         "tuned": "lr 0.01",
     }
 
 
-def cells(table):
-    """The cells of each line, as GitHub divides them: at each | that isn't escaped."""
+def lines_of(page):
+    """The cells of the table's lines, as GitHub divides them at each | that isn't escaped; and the items below it."""
+    table, _, details = page.partition("\n\n")
     lines = table.splitlines()
     assert all(line.startswith("| ") and line.endswith(" |") for line in (lines[0], *lines[2:]))
-    assert re.fullmatch(r"(\|-+){7}\|", lines[1])
-    return [re.split(r" (?<!\\)\| ", line[2:-2]) for line in (lines[0], *lines[2:])]
+    assert re.fullmatch(r"(\|-+){4}\|", lines[1])
+    return [re.split(r" (?<!\\)\| ", line[2:-2]) for line in (lines[0], *lines[2:])], details.splitlines()
 
 
-def test_the_table_has_one_finding_per_line_in_the_order_of_the_claims():
-    head, *lines = cells(markdown(row(claim) for claim in reversed(CLAIMS)))
-    assert head == ["claim", "source", "verdict", "measured", "USPS", "tuned", "notebook"]
-    link = "[05](notebooks/05_name.ipynb)"
-    assert lines == [
-        [*texts, "**holds**", "31 fewer errors", "holds: 5 fewer", "lr 0.01", link] for texts in CLAIMS.values()
-    ]
+def test_the_page_has_a_line_and_an_item_for_each_finding_in_the_order_of_the_claims():
+    findings = [row(claim, verdict=verdict) for claim, verdict in reversed(MEANINGS) if verdict == "holds"]
+    (head, *lines), items = lines_of(markdown(findings))
+    assert head == ["claim", "verdict", "measured", "USPS"]
+    ordered = [claim for claim in CLAIMS if (claim, "holds") in MEANINGS]
+    for claim, line, item in zip(ordered, lines, items, strict=True):
+        text, source = CLAIMS[claim]
+        meaning = f"{MEANINGS[claim, 'holds']} errors -31 (-40 to -22).".strip()
+        assert line == [text, "**holds**", meaning, "holds: errors -5"]
+        assert item.startswith(f"- **{text}.** Source: ")
+        assert re.sub(r"\[(.+?)\]\(https:.+?\)", r"\1", item).endswith(
+            f"Source: {source}. [Notebook 5](notebooks/05_name.ipynb). Chosen: lr 0.01."
+        )
 
 
 def test_links_lead_from_the_document_to_the_notebooks():
-    _, line = cells(markdown([row("smooths")], notebooks="../../"))
-    assert line[-1] == "[05](../../05_name.ipynb)"
+    assert "[Notebook 5](../../05_name.ipynb)" in markdown([row("smooths")], notebooks="../../")
 
 
 def test_what_no_notebook_shows_has_no_link():
-    _, line = cells(markdown([row("smooths", notebook="")]))
-    assert line[-1] == ""
+    assert "Notebook" not in markdown([row("smooths", notebook="")])
 
 
-def test_several_findings_on_a_claim_stay_in_their_order():
-    rows = [row("reverse", "a"), row("smooths", "b"), row("reverse", "c", notebook="11_x.ipynb"), row("reverse", "d")]
-    _, *lines = cells(markdown(rows))
-    assert [(line[3], line[6][:4]) for line in lines] == [("b", "[05]"), ("a", "[05]"), ("c", "[11]"), ("d", "[05]")]
+def test_a_verdict_without_a_sentence_in_plain_words_is_refused():
+    with pytest.raises(KeyError):
+        markdown([row("smooths", verdict="fails")])
 
 
-def test_a_table_of_nothing_is_its_head():
-    assert len(cells(markdown([]))) == 1
+def test_every_meaning_belongs_to_a_claim_and_a_verdict():
+    verdicts = {"holds", "fails", "no difference", "undecided"}
+    assert {claim for claim, _ in MEANINGS} == {*CLAIMS}
+    assert {verdict for _, verdict in MEANINGS} <= verdicts
 
 
-@pytest.mark.parametrize(
-    ("effect", "verdict"),
-    [("p(c | x) moves", "holds"), ("|p - q| = 0.1", "holds"), ("| | |", "holds")],
-)
-def test_a_line_in_a_cell_does_not_break_the_table(effect, verdict):
-    for line in markdown([row("mimics", effect, verdict), row("mimics")]).splitlines():
-        assert len(re.findall(r"(?<!\\)\|", line)) == 8
+def test_papers_are_linked():
+    assert "[Hinton et al. 2015](https://arxiv.org/abs/1503.02531)" in markdown([row("missing class")])
+    named = " ".join(source for _, source in CLAIMS.values())
+    assert all(paper in named for paper in PAPERS)
+
+
+def test_a_page_of_nothing_is_its_head():
+    (_, *lines), items = lines_of(markdown([]))
+    assert lines == items == []
+
+
+@pytest.mark.parametrize("effect", ["p(c | x) moves", "|p - q| = 0.1", "| | |"])
+def test_a_line_in_a_cell_does_not_break_the_table(effect):
+    table = markdown([row("mimics", effect), row("mimics")]).partition("\n\n")[0]
+    for line in table.splitlines():
+        assert len(re.findall(r"(?<!\\)\|", line)) == 5
 
 
 def test_what_stands_beside_is_told_apart():
-    _, line = cells(markdown([row("smooths") | {"beside": "at T = 1: 3 more"}]))
-    assert line[3] == "31 fewer errors<br>*Beside it:* at T = 1: 3 more"
+    assert markdown([row("smooths") | {"beside": "at T = 1: 3 more"}]).endswith("Beside the verdict: at T = 1: 3 more.")
 
 
-def test_what_a_notebook_stored_arrives_in_the_table(tmp_path):
-    found = ClaimFinding("few labels", "holds", "154 fewer", elsewhere="undecided: 3 fewer", tuned="lr 0.01")
+def test_what_a_notebook_stored_arrives_on_the_page(tmp_path):
+    found = ClaimFinding("few labels", "holds", "errors -154", elsewhere="undecided: errors -3", tuned="lr 0.01")
     path = notebook(tmp_path / "07_few.ipynb", shown(Summary(found)))
-    assert cells(markdown(collect([path])))[1] == [
-        *CLAIMS["few labels"],
-        "**holds**",
-        "154 fewer",
-        "undecided: 3 fewer",
-        "lr 0.01",
-        "[07](notebooks/07_few.ipynb)",
-    ]
+    (_, line), (item,) = lines_of(markdown(collect([path])))
+    assert line[0] == CLAIMS["few labels"][0]
+    assert line[2].endswith(" errors -154.")
+    assert "[Notebook 7](notebooks/07_few.ipynb)" in item

@@ -6,17 +6,30 @@ reads them back, and `markdown` makes the ledger's table. So the ledger says not
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kdtutor._text import wrap
+from kdtutor.course.meanings import MEANINGS
 from kdtutor.statistics import Interval
 
 MIME = "application/vnd.kdtutor.findings+json"
 
-# A an article on the web with a script, E an encyclopedia's entry, V questions asked below a lecture video.
+PAPERS = {
+    "Hinton et al. 2015": "https://arxiv.org/abs/1503.02531",
+    "Zhang et al. 2017": "https://arxiv.org/abs/1706.00384",
+    "Furlanello et al. 2018": "https://arxiv.org/abs/1805.04770",
+    "Cho & Hariharan 2019": "https://arxiv.org/abs/1910.01348",
+    "Mirzadeh et al. 2019": "https://arxiv.org/abs/1902.03393",
+    "Müller et al. 2019": "https://arxiv.org/abs/1906.02629",
+    "Menon et al. 2020": "https://arxiv.org/abs/2005.10419",
+    "Beyer et al. 2021": "https://arxiv.org/abs/2106.05237",
+    "Stanton et al. 2021": "https://arxiv.org/abs/2106.05945",
+}
+
+# A: a popular article with a script, E: an encyclopedia's entry, V: questions asked below a lecture video.
 CLAIMS = {
     "generalises": ("Soft targets make a student generalise better than hard targets alone do", "A, E"),
     "few labels": ("With few labels a teacher helps", "A, E"),
@@ -25,7 +38,7 @@ CLAIMS = {
     "mimics": ("Minimising the KL divergence makes the student mimic the teacher", "A"),
     "T squared": ("The factor T² makes up for the smaller gradients", "A"),
     "less noise": ("Soft targets' gradients are less noisy, relative to their mean", "A, E"),
-    "higher rate": ("Less gradient noise allows a higher learning rate (for the loss with its factor T²)", "E"),
+    "higher rate": ("Less gradient noise allows a higher learning rate (of SGD, for the loss with its factor T²)", "E"),
     "wrong labels": ("The teacher keeps the student from fitting wrong labels", "A"),
     "entropy": ("A high temperature raises the targets' entropy", "E"),
     "capacity": ("A small network can't find by itself what a teacher can tell it", "E"),
@@ -34,34 +47,37 @@ CLAIMS = {
         "Hinton et al. 2015",
     ),
     "other transfer set": ("Nothing is lost where the transfer set differs from the teacher's training set", "E"),
-    "ensemble": ("The averaged outputs of an ensemble are a good teacher", "A, E"),
+    "ensemble": ("An ensemble's averaged outputs teach better than one of its members", "A, E"),
     "reverse": ("A small teacher helps a larger student", "E"),
     "domain": ("A teacher of one domain is worth more than a few labels in another", "A"),
     "multi-task": ("A teacher of several tasks teaches one of them as well as a teacher of that task alone", "A"),
-    "why smooth": ("T > 1 is needed: comparing plain softmax outputs isn't enough", "V"),
-    "faster": ("The student learns in fewer steps", "V"),
+    "why smooth": ("Comparing plain softmax outputs isn't enough: a T above 1 does better", "V"),
+    "faster": ("The student learns faster: after equally many steps it makes fewer errors", "V"),
     "script": ("The article's own script (T = 5, alpha = 0.7) gains by distillation", "A"),
     "patience": ("A good teacher is patient and consistent", "Beyer et al. 2021"),
-    "smoothed teacher": ("Label smoothing makes a better model and a worse teacher", "Müller et al. 2019"),
-    "better teacher": ("A larger, better teacher makes a better student", "often said; Cho & Hariharan 2019 deny it"),
+    "smoothed teacher": ("A teacher trained with label smoothing teaches worse", "Müller et al. 2019"),
+    "better teacher": (
+        "A larger, better teacher makes a better student",
+        "common wisdom; disputed by Cho & Hariharan 2019",
+    ),
     "small student": (
         "With few labels and many images, a teacher's answers are worth more to a small student than the labels",
         "this course",
     ),
     "one rate": ("Compare methods at one learning rate and you measure the learning rate", "this course"),
     "early-stopped teacher": ("A teacher stopped early teaches better", "Cho & Hariharan 2019"),
-    "calibration": ("Distilled students are better calibrated", "often said"),
+    "calibration": ("Distilled students are better calibrated", "common wisdom"),
     "fidelity": (
         "The student that agrees most with its teacher is as good as any",
-        "often said; Stanton et al. 2021 deny it",
+        "common wisdom; disputed by Stanton et al. 2021",
     ),
     "variance": ("The known posterior as target lowers the variance of the risk", "Menon et al. 2020"),
     "born again": (
-        "A student of the teacher's own size does better than that network on labels again",
+        "Self-distillation: a network taught by a trained copy of itself does better than on labels",
         "Furlanello et al. 2018",
     ),
     "mutual": ("Two students that learn from each other do better than alone", "Zhang et al. 2017"),
-    "assistant": ("A teacher of middle size bridges the gap to a small student", "Mirzadeh et al. 2019"),
+    "assistant": ("A teacher assistant of middle size bridges the gap to a small student", "Mirzadeh et al. 2019"),
 }
 
 
@@ -146,20 +162,40 @@ def collect(notebooks: Iterable[Path]) -> list[dict[str, str]]:
     return findings
 
 
-def markdown(findings: Iterable[dict[str, str]], notebooks: str = "notebooks/") -> str:
-    """The ledger as a table: one finding per line, in the order of CLAIMS. `notebooks` is the beginning of the links:
-    the path from the table's document to the folder of the notebooks. A finding without a notebook has no link."""
+def markdown(findings: Sequence[dict[str, str]], notebooks: str = "notebooks/") -> str:
+    """The ledger: a table with one finding per line, in the order of CLAIMS, and below it the details of each.
+
+    `notebooks` is the beginning of the links: the path from the document to the folder of the notebooks.
+    """
     order = list(CLAIMS)
-    lines = ["| claim | source | verdict | measured | USPS | tuned | notebook |", "|---|---|---|---|---|---|---|"]
+    table = ["| claim | verdict | measured | USPS |", "|---|---|---|---|"]
+    details = []
     for row in sorted(findings, key=lambda row: order.index(row["claim"])):
-        text, source = CLAIMS[row["claim"]]
-        link = f"[{row['notebook'][:2]}]({notebooks}{row['notebook']})" if row["notebook"] else ""
-        effect = row["effect"]
-        if row["beside"]:
-            effect += f"<br>*Beside it:* {row['beside']}"
-        cells = [text, source, f"**{row['verdict']}**", effect, row["elsewhere"], row["tuned"], link]
-        lines.append(_table_line(cells))
-    return "\n".join(lines)
+        text = CLAIMS[row["claim"]][0]
+        measured = f"{MEANINGS[row['claim'], row['verdict']]} {row['effect']}.".strip()
+        table.append(_table_line([text, f"**{row['verdict']}**", measured, row["elsewhere"]]))
+        details.append(_details(row, notebooks))
+    return "\n".join([*table, "", *details])
+
+
+def _details(row: dict[str, str], notebooks: str) -> str:
+    """One claim's source, settings and further comparisons, as an item of a list."""
+    text, source = CLAIMS[row["claim"]]
+    parts = [f"Source: {_linked(source)}."]
+    if row["notebook"]:
+        parts.append(f"[Notebook {int(row['notebook'][:2])}]({notebooks}{row['notebook']}).")
+    if row["tuned"]:
+        parts.append(f"Chosen: {row['tuned']}.")
+    if row["beside"]:
+        parts.append(f"Beside the verdict: {row['beside']}.")
+    return f"- **{text}.** {' '.join(parts)}"
+
+
+def _linked(source: str) -> str:
+    """A source with links to the papers that it names."""
+    for paper, address in PAPERS.items():
+        source = source.replace(paper, f"[{paper}]({address})")
+    return source
 
 
 def _table_line(cells: Iterable[str]) -> str:

@@ -43,7 +43,14 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
         _arrow(ax, student, plain)
         _arrow(ax, plain, hard_loss)
         _gradient(ax, (7.6, 0.6), (6.5, 0.6), bend=0)
-    ax.text(1.75, 0.95 if hard_term else 1.25, "dashed: the gradient, to the student alone", fontsize=9, ha="left", color=STUDENT)
+    ax.text(
+        1.75,
+        0.95 if hard_term else 1.25,
+        "dashed: the gradient, to the student alone",
+        fontsize=9,
+        ha="left",
+        color=STUDENT,
+    )
     return ax
 
 
@@ -61,9 +68,7 @@ def _box(ax: "Axes", x: float, y: float, width: float, text: str, color: str) ->
     return x, y, width
 
 
-def _arrow(
-    ax: "Axes", start: tuple[float, float, float], end: tuple[float, float, float], text: str = ""
-) -> None:
+def _arrow(ax: "Axes", start: tuple[float, float, float], end: tuple[float, float, float], text: str = "") -> None:
     """From the right edge of one box to the left edge of another."""
     tail = (start[0] + start[2] / 2, start[1])
     head = (end[0] - end[2] / 2, end[1])

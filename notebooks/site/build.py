@@ -25,6 +25,7 @@ from sphinx.util.docutils import docutils_namespace
 
 from kdtutor.course import publishing
 from kdtutor.course.evidence import picture
+from kdtutor.course.evidence.studies import small_student
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -220,9 +221,9 @@ def measured() -> dict[str, Any]:
     findings = json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))["findings"]
     verdicts = Counter(finding["verdict"] for finding in findings)
     return {
-        "few": picture.mean_errors("1,000 labels"),
-        "shifted": picture.mean_errors("1,000 labels, shifted views"),
-        "soft": picture.mean_errors("teacher's probabilities"),
+        "few": picture.mean_errors(small_student.FEW),
+        "shifted": picture.mean_errors(small_student.FEW_SHIFTED),
+        "soft": picture.mean_errors(small_student.SOFT),
         "claims": len(findings),
         "hold": verdicts["holds"],
         "fail": verdicts["fails"],

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from kdtutor.course import teachers
 from kdtutor.course.evidence import ledger
 from kdtutor.course.evidence.studies import small_student as study
 
@@ -13,33 +14,36 @@ if TYPE_CHECKING:
 EXPERIMENT = ("small-student", "a small convolutional student")
 OPENING = {
     "1,000 labels": study.FEW,
-    "1,000 labels, shifted views": study.FEW_SHIFTED,
-    "labels of all 10,000": study.ALL,
-    "teacher's hard answers": study.HARD,
-    "teacher's probabilities": study.SOFT,
+    "1,000 labels, shifted images": study.FEW_SHIFTED,
+    "10,000 images, probabilities of a\nteacher of the same 1,000 labels": study.SOFT_OF_SAME,
+    "10,000 images, the teacher's classes": study.HARD,
+    "10,000 images, the teacher's probabilities": study.SOFT,
+    "10,000 labels": study.ALL,
 }
-WITH_VIEWS = {
-    "labels of all 10,000, shifted views": study.ALL_SHIFTED,
-    "teacher's probabilities, shifted views": study.SOFT_SHIFTED,
+SHIFTED = {
+    "10,000 labels, shifted images": study.ALL_SHIFTED,
+    "the teacher's probabilities, shifted images": study.SOFT_SHIFTED,
 }
 
 
-def mean_errors(name: str) -> int:
-    """Mean test errors of 10,000 of the students with this name in the picture."""
-    return round(fmean(row["errors"] for row in ledger.results(*EXPERIMENT, OPENING[name])))
+def mean_errors(arm: str) -> int:
+    """Mean test errors of 10,000 of an arm's students."""
+    return round(fmean(row["errors"] for row in ledger.results(*EXPERIMENT, arm)))
 
 
 def small_student(arms: Mapping[str, str] = OPENING, title: str = "", *, ax: "Axes") -> "Axes":
-    """Draw the test errors of each arm's ten students as dots, and their mean as a bar, from the shipped records. arms:
-    names for the axis, and the arms of the experiment."""
+    """Draw the test errors of each arm's ten students as dots, their mean as a bar and as a number on the right, from
+    the shipped records; a dotted line is the teacher. arms: names for the axis, and the arms of the experiment."""
     for place, arm in enumerate(arms.values()):
         errors = [row["errors"] for row in ledger.results(*EXPERIMENT, arm)]
         ax.plot(errors, [place] * len(errors), "o", color="C0", alpha=0.5)
         ax.plot([fmean(errors)], [place], "|", color="black", markersize=20, markeredgewidth=2)
-        ax.annotate(f"{fmean(errors):.0f}", (max(errors), place), (8, -4), textcoords="offset points")
+        ax.annotate(f"{fmean(errors):.0f}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    _, record = teachers.load_teacher("mnist")
+    ax.axvline(record["test"]["errors of 10,000"], color="C1", linestyle=":")
     ax.set_yticks(range(len(arms)), arms)
     ax.set_ylim(len(arms) - 0.5, -0.5)
     ax.set_xlim(left=0)
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="test errors of 10,000 (ten seeds, and their mean)", title=title)
+    ax.set(xlabel="test errors of 10,000: ten students, and their mean; dotted: the teacher", title=title)
     return ax
