@@ -71,17 +71,19 @@ def all_findings() -> list[dict[str, Any]]:
 def publish(findings: list[dict[str, Any]]) -> None:
     """Write the findings: as data, and into the site's pages."""
     write_json({"findings": findings}, data.shipped() / "claims.json")
-    draw_opening()
+    draw_pictures()
     for path, text in pages(findings).items():
         path.write_text(text, encoding="utf-8")
 
 
-def draw_opening() -> None:
-    """The picture at the top of the README and of the site."""
+def draw_pictures() -> None:
+    """The picture at the top of the README and of the site, and that of the page on statistics."""
     with style.context("kdtutor.course"):
         ax = Figure(figsize=(7.2, 3.2)).subplots()
         picture.small_student(title="MNIST: a student of 13,242 parameters, by what it learns from", ax=ax)
         ax.figure.savefig(data.shipped() / "evidence" / "small-student.png")
+        axes = picture.pairs(axes=Figure(figsize=(7.2, 3.2)).subplots(1, 2, width_ratios=(2, 1)))
+        axes[0].figure.savefig(data.shipped() / "evidence" / "pairs.png")
 
 
 def pages(findings: list[dict[str, Any]]) -> dict[Path, str]:

@@ -1,11 +1,13 @@
-"""The course's opening picture: a small student's errors, by what it learns from."""
+"""Pictures of the pages, from the records: a small student's errors, by what it learns from; and what pairs are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from kdtutor import plots
 from kdtutor.course import teachers
 from kdtutor.course.evidence import ledger
+from kdtutor.course.evidence.studies import few_labels
 from kdtutor.course.evidence.studies import small_student as study
 
 if TYPE_CHECKING:
@@ -47,3 +49,17 @@ def small_student(arms: Mapping[str, str] = OPENING, title: str = "", *, ax: "Ax
     ax.grid(axis="y", visible=False)
     ax.set(xlabel="test errors of 10,000: ten students, and their mean; dotted: the teacher", title=title)
     return ax
+
+
+def pairs(*, axes: "Sequence[Axes]") -> "Sequence[Axes]":
+    """Left, students with 1,000 labels alone and distilled, those of a seed joined; right, the differences of the seeds
+    and their mean with its 95 % interval. From the shipped records."""
+    situation = ("few-labels", "1,000 labels, 784-100-100-10")
+    arms = few_labels.LABELS, few_labels.TEACHER
+    alone, distilled = [[row["errors"] for row in ledger.results(*situation, arm)] for arm in arms]
+    difference = ledger.compare(*situation, *arms)
+    plots.paired(alone, distilled, ("labels", "teacher"), difference, "Ten pairs", axes=axes)
+    differences = [b - a for a, b in zip(alone, distilled, strict=True)]
+    axes[1].plot([-0.3] * len(differences), differences, "o", color="C0", alpha=0.5)
+    axes[1].set_xlim(-0.6, 0.5)
+    return axes
