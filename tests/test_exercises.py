@@ -16,11 +16,13 @@ from kdtutor.course import exercises
 from kdtutor.course.answers import same
 from kdtutor.course.exercises import EXERCISES, checking, words
 from kdtutor.course.exercises.calls import CALLS
-from kdtutor.course.exercises.comparison import MISTAKES
+from kdtutor.course.exercises.mistakes_in_comparing import interval
 from kdtutor.course.exercises.mistakes_in_divergences import kl_from
-from kdtutor.course.exercises.mistakes_in_measuring import interval
-from kdtutor.course.exercises.mistakes_in_training import LOSSES, distill_step, distillation_loss, loss_of
+from kdtutor.course.exercises.mistakes_in_losses import distillation_loss, loss_of
+from kdtutor.course.exercises.mistakes_in_training import distill_step
 from kdtutor.course.exercises.outcomes import outcome_of, right_outcomes
+from kdtutor.course.exercises.patterns import PATTERNS
+from kdtutor.course.exercises.recognition import LOSSES, MISTAKES
 from kdtutor.course.exercises.words import _read, as_continuation, as_sentence, mistake_sentence
 
 ALL_MISTAKES = [(name, mistake) for name in MISTAKES for mistake in MISTAKES[name]]
@@ -43,9 +45,9 @@ def values(name, function):
 
 def test_words_calls_mistakes_and_right_answers_go_together():
     assert [*EXERCISES] == [*CALLS]
-    assert {name: {*exercise.mistakes} for name, exercise in EXERCISES.items()} == {
-        name: {mistake.partition(":")[0] for mistake in MISTAKES[name]} for name in MISTAKES
-    }
+    for name, exercise in EXERCISES.items():
+        as_code = {part for mistake in MISTAKES[name] for part in mistake.partition(":")[0].split(" + ")}
+        assert as_code | {*PATTERNS.get(name, {})} == {*exercise.mistakes}, name
     assert all(len(right_outcomes(name)) == len(CALLS[name]) for name in EXERCISES)
 
 

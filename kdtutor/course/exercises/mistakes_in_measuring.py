@@ -1,62 +1,71 @@
-"""Wrong answers to the exercises on measuring students and on ensembles, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on measuring students, as in `mistakes_in_targets`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor
 
 
-def _t_quantile(n: int, level: float = 0.975) -> float:
-    from scipy.stats import t
-
-    return t.ppf(level, n - 1)
-
-
-def _unpaired_t_quantile(n: int) -> float:
-    """For two samples of n, which leave 2 n - 2 degrees of freedom."""
-    return _t_quantile(2 * n - 1)
-
-
-def _normal_quantile(n: int) -> float:
-    from scipy.stats import norm
-
-    return norm.ppf(0.975)
-
-
-def _standard_error(differences: Tensor) -> Tensor:
-    return differences.std() / math.sqrt(len(differences))
-
-
-def _biased_standard_error(differences: Tensor) -> Tensor:
-    return differences.std(correction=0) / math.sqrt(len(differences))
-
-
-def interval(
-    a: Sequence[float],
-    b: Sequence[float],
-    quantile: Callable[[int], float] = _t_quantile,
-    error: Callable[[Tensor], Tensor] = _standard_error,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(mean, low, high) of b - a: quantile(n) times error(differences) to either side. Right with these defaults."""
-    differences = torch.tensor(b, dtype=torch.float64) - torch.tensor(a, dtype=torch.float64)
-    mean = differences.mean()
-    half = quantile(len(differences)) * error(differences)
-    return mean, mean - half, mean + half
+def binned(
+    p: Tensor,
+    y: Tensor,
+    bins: int,
+    confidence: Callable[[Tensor, Tensor], Tensor] = lambda p, y: p.amax(1),
+    correct: Callable[[Tensor, Tensor], Tensor] = lambda p, y: p.argmax(1) == y,
+    summary: Callable[[Tensor, Tensor], Tensor] = lambda gaps, shares: (gaps.abs() * shares).sum(),
+    keep: int = 0,
+) -> Tensor:
+    """The calibration error from each bin's gap and its share of the examples; right with these defaults. keep: how
+    many bins at the upper end are left out."""
+    confidences = confidence(p, y).double()
+    rights = correct(p, y).double()
+    places = (confidences * bins).ceil().clamp(min=1) - 1
+    gaps = []
+    shares = []
+    for place in range(bins - keep):
+        inside = places == place
+        if inside.any():
+            gaps.append(rights[inside].mean() - confidences[inside].mean())
+            shares.append(inside.double().mean())
+    return summary(torch.stack(gaps), torch.stack(shares))
 
 
-def _unpaired(a: Sequence[float], b: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-    a = torch.tensor(a, dtype=torch.float64)
-    b = torch.tensor(b, dtype=torch.float64)
-    mean = b.mean() - a.mean()
-    half = _unpaired_t_quantile(len(a)) * ((a.var() + b.var()) / len(a)).sqrt()
-    return mean, mean - half, mean + half
+def _by_middles(p: Tensor, y: Tensor, bins: int) -> float:
+    """Accuracy against the middle of each bin."""
+    rights = (p.argmax(1) == y).double()
+    places = (p.amax(1) * bins).ceil().clamp(min=1) - 1
+    total = 0.0
+    for place in range(bins):
+        inside = places == place
+        if inside.any():
+            middle = (place + 0.5) / bins
+            total += (rights[inside].mean() - middle).abs().item() * inside.double().mean().item()
+    return total
 
 
-def _ends_first(a: Sequence[float], b: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
-    mean, low, high = interval(a, b)
-    return low, high, mean
+def _without_ones(p: Tensor, y: Tensor, bins: int) -> Tensor:
+    """Examples of probability 1 are in no bin, as they are with [low, high)."""
+    sure = p.amax(1) == 1
+    share = (~sure).double().mean()
+    return binned(p[~sure], y[~sure], bins) * share
+
+
+def _nan_of_empty_bins(p: Tensor, y: Tensor, bins: int) -> float:
+    """The mean of no examples is NaN."""
+    places = (p.amax(1) * bins).ceil().clamp(min=1) - 1
+    empty = len(places.unique()) < bins
+    return math.nan if empty else binned(p, y, bins).item()
+
+
+def _sum_of_gaps(p: Tensor, y: Tensor, bins: int) -> Tensor:
+    return binned(p, y, bins, summary=lambda gaps, shares: gaps.abs().sum())
+
+
+def _share(of: Tensor, among: Tensor) -> Tensor:
+    """The share of the examples `among` these for which `of` is true."""
+    return of[among].double().mean()
 
 
 def _noise(g: Tensor) -> Tensor:
@@ -74,30 +83,50 @@ MISTAKES: dict[str, dict[str, Callable]] = {
         "over everything": lambda s, t: float(s.argmax() == t.argmax()),
         "equal logits": lambda s, t: (s == t).double().mean(),
         "all of them": lambda s, t: torch.equal(s.argmax(-1), t.argmax(-1)),
+        "least logits": lambda s, t: (s.argmin(-1) == t.argmin(-1)).double().mean(),
+        "order of all classes": lambda s, t: (s.argsort(-1) == t.argsort(-1)).all(-1).double().mean(),
+        "order of all classes: place by place": lambda s, t: (s.argsort(-1) == t.argsort(-1)).double().mean(),
+        "in the other's top two": lambda s, t: (t.topk(2).indices == s.argmax(-1)[:, None]).any(-1).double().mean(),
+        "shared probability": lambda s, t: torch.minimum(s.softmax(-1), t.softmax(-1)).sum(-1).mean(),
+        "similarity": lambda s, t: torch.cosine_similarity(s, t).mean(),
+        "disagreement: count": lambda s, t: (s.argmax(-1) != t.argmax(-1)).sum(),
+        "divided by classes": lambda s, t: (s.argmax(-1) == t.argmax(-1)).sum() / s.shape[-1],
     },
-    "paired_interval": {
-        "a - b": lambda a, b: interval(b, a),
-        "unpaired": _unpaired,
-        "normal quantile": partial(interval, quantile=_normal_quantile),
-        "normal quantile: 1.96": partial(interval, quantile=lambda n: 1.96),
-        "normal quantile: 2": partial(interval, quantile=lambda n: 2),
-        "freedom of n": partial(interval, quantile=lambda n: _t_quantile(n + 1)),
-        "one-sided quantile": partial(interval, quantile=partial(_t_quantile, level=0.95)),
-        "biased deviation": partial(interval, error=_biased_standard_error),
-        "root of n forgotten": partial(interval, error=torch.std),
-        "mean alone": lambda a, b: interval(a, b)[0],
-        "ends first": _ends_first,
-        "mean in the middle": lambda a, b: sorted(interval(a, b)),
+    "calibration_error": {
+        "bins unweighted": partial(binned, summary=lambda gaps, shares: gaps.abs().mean()),
+        "bins unweighted: empty ones too": lambda p, y, bins: _sum_of_gaps(p, y, bins) / bins,
+        "sum of the gaps": lambda p, y, bins: _sum_of_gaps(p, y, bins),
+        "largest gap": partial(binned, summary=lambda gaps, shares: gaps.abs().max()),
+        "gaps with their signs": partial(binned, summary=lambda gaps, shares: (gaps * shares).sum()),
+        "one bin": lambda p, y, bins: binned(p, y, 1),
+        "squares": partial(binned, summary=lambda gaps, shares: (gaps.square() * shares).sum()),
+        "squares: root": partial(binned, summary=lambda gaps, shares: (gaps.square() * shares).sum().sqrt()),
+        "probability of the label": partial(binned, confidence=lambda p, y: p.gather(1, y[:, None])[:, 0]),
+        "errors for right answers": partial(binned, correct=lambda p, y: p.argmax(1) != y),
+        "middles of the bins": _by_middles,
+        "ones left out": _without_ones,
+        "NaN of empty bins": _nan_of_empty_bins,
+        "example by example": lambda p, y, bins: ((p.argmax(1) == y).double() - p.amax(1)).abs().mean(),
+        "squared distance": lambda p, y, bins: (p - torch.eye(4)[y]).square().sum(1).mean(),
+        "percent": lambda p, y, bins: 100 * binned(p, y, bins),
+        "count": lambda p, y, bins: len(p) * binned(p, y, bins),
     },
-    "prior_correction": {
-        "the wrong way round": lambda z, old, new: z + (old / new).log(),
-        "only the new shares": lambda z, old, new: z + new.log(),
-        "only the old shares": lambda z, old, new: z - old.log(),
-        "difference of shares": lambda z, old, new: z + new - old,
-        "ratio, not its logarithm": lambda z, old, new: z + new / old,
-        "logits times the ratio": lambda z, old, new: z * new / old,
-        "probabilities": lambda z, old, new: (z + (new / old).log()).softmax(1),
-        "probabilities times the ratio": lambda z, old, new: z.softmax(1) * new / old,
+    "shared_mistakes": {
+        "agreement": lambda s, t, y: (s.argmax(1) == t.argmax(1)).double().mean(),
+        "both wrong": lambda s, t, y: _share(s.argmax(1) != y, t.argmax(1) != y),
+        "of all examples": lambda s, t, y: ((s.argmax(1) == t.argmax(1)) & (t.argmax(1) != y)).double().mean(),
+        "of the student's mistakes": lambda s, t, y: _share(s.argmax(1) == t.argmax(1), s.argmax(1) != y),
+        "of the shared answers": lambda s, t, y: _share(t.argmax(1) != y, s.argmax(1) == t.argmax(1)),
+        "where the teacher is right": lambda s, t, y: _share(s.argmax(1) == t.argmax(1), t.argmax(1) == y),
+        "count": lambda s, t, y: ((s.argmax(1) == t.argmax(1)) & (t.argmax(1) != y)).sum(),
+        "percent": lambda s, t, y: 100 * _share(s.argmax(1) == t.argmax(1), t.argmax(1) != y),
+        "other answers": lambda s, t, y: _share(s.argmax(1) != t.argmax(1), t.argmax(1) != y),
+        "student right": lambda s, t, y: _share(s.argmax(1) == y, t.argmax(1) != y),
+        "both wrong, of all": lambda s, t, y: ((s.argmax(1) != y) & (t.argmax(1) != y)).double().mean(),
+        "teacher's errors": lambda s, t, y: (t.argmax(1) != y).double().mean(),
+        "one value per example": lambda s, t, y: (s.argmax(1) == t.argmax(1))[t.argmax(1) != y],
+        "over the batch": lambda s, t, y: (s.argmax(0) == t.argmax(0)).double().mean(),
+        "either wrong": lambda s, t, y: _share(s.argmax(1) == t.argmax(1), (t.argmax(1) != y) | (s.argmax(1) != y)),
     },
     "relative_noise": {
         "of one coordinate": lambda g: g.var(0, correction=0).mean() / g.mean(0).square().sum(),
@@ -109,18 +138,16 @@ MISTAKES: dict[str, dict[str, Callable]] = {
         "mean not taken off": lambda g: g.square().sum(1).mean() / g.mean(0).square().sum(),
         "noise of the mean": lambda g: _noise(g) / len(g) / g.mean(0).square().sum(),
         "sum over the batch": lambda g: len(g) * _noise(g) / g.mean(0).square().sum(),
+        "its root: of one coordinate": lambda g: (_noise(g) / g.shape[1] / g.mean(0).square().sum()).sqrt(),
+        "N - 1 + of one coordinate": lambda g: g.var(0).mean() / g.mean(0).square().sum(),
+        "N - 1 + its root": lambda g: (g.var(0).sum() / g.mean(0).square().sum()).sqrt(),
+        "mean of the norms": lambda g: _noise(g) / g.square().sum(1).mean(),
+        "noise alone": lambda g: _noise(g),
+        "mean over all": lambda g: (g - g.mean()).square().sum(1).mean() / g.mean(0).square().sum(),
+        "over the rows": lambda g: g.var(1, correction=0).sum() / g.mean(1).square().sum(),
+        "one value per coordinate": lambda g: g.var(0, correction=0) / g.mean(0).square(),
+        "one value per example": lambda g: (g - g.mean(0)).square().sum(1) / g.mean(0).square().sum(),
+        "variance of the norms": lambda g: g.norm(dim=1).var(correction=0) / g.mean(0).square().sum(),
         "coordinate by coordinate": lambda g: (g.var(0, correction=0) / g.mean(0).square()).mean(),
-    },
-    "ensemble_logits": {
-        "mean logits": lambda z: z.mean(0),
-        "probabilities": lambda z: z.softmax(-1).mean(0),
-        "mean logits: sum": lambda z: z.sum(0),
-        "log before the mean": lambda z: z.log_softmax(-1).mean(0),
-        "log before the mean: sum": lambda z: z.log_softmax(-1).sum(0),
-        "not normalised": lambda z: z.logsumexp(0),
-        "not normalised: mean": lambda z: z.exp().mean(0).log(),
-        "over examples": lambda z: z.softmax(-1).mean(1).log(),
-        "softmax over the members": lambda z: z.softmax(0).mean(0).log(),
-        "softmax over the examples": lambda z: z.softmax(1).mean(0).log(),
     },
 }

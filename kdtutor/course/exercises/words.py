@@ -30,10 +30,14 @@ def exercise(name: str) -> Exercise:
 
 
 def mistake_sentence(name: str, mistake: str) -> str:
-    """What a mistake in an exercise is, without a full stop. What follows a colon in its name distinguishes forms
-    of one mistake, which share a sentence."""
+    """What a mistake in an exercise is, without a full stop; "this + that" is several at once. What follows a colon in
+    its name distinguishes forms of one mistake, which share a sentence."""
     mistake_without_form, _, _ = mistake.partition(":")
-    return EXERCISES[name].mistakes[mistake_without_form]
+    sentences = [EXERCISES[name].mistakes[part] for part in mistake_without_form.split(" + ")]
+    if len(sentences) == 1:
+        return sentences[0]
+    count = {2: "two", 3: "three", 4: "four"}[len(sentences)]
+    return f"{count} things at once: {'; and '.join(sentences)}"
 
 
 def as_sentence(text: str) -> str:
