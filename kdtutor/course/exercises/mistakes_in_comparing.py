@@ -67,6 +67,21 @@ def _around_the_median(a: Sequence[float], b: Sequence[float]) -> tuple[Tensor, 
     return median, median - mean + low, median - mean + high
 
 
+def _with_half(a: Sequence[float], b: Sequence[float]) -> tuple[Tensor, Tensor]:
+    mean, _, high = interval(a, b)
+    return mean, high - mean
+
+
+def _with_length(a: Sequence[float], b: Sequence[float]) -> tuple[Tensor, Tensor]:
+    mean, low, high = interval(a, b)
+    return mean, high - low
+
+
+def _centre_and_half(errors: int, n: int) -> tuple[float, float]:
+    low, high = _score(errors, n)
+    return (low + high) / 2, (high - low) / 2
+
+
 def _range(a: Sequence[float], b: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
     differences = torch.tensor(b, dtype=torch.float64) - torch.tensor(a, dtype=torch.float64)
     return differences.mean(), differences.min(), differences.max()
@@ -79,6 +94,14 @@ def _score(errors: int, n: int, z: float = 1.959964, shift: bool = True, spread:
     half = z * math.sqrt(share * (1 - share) / n + (z * z / (4 * n * n) if spread else 0))
     divisor = 1 + z * z / n if scale else 1
     return (centre - half) / divisor, (centre + half) / divisor
+
+
+def _with_other_quantiles() -> dict[str, Callable]:
+    """Wilson's interval with the quantile of another level, in the digits in which it is written."""
+    forms = {}
+    for z in (1, 1.28, 1.64, 1.645, 1.65, 2, 2.326, 2.33, 2.576, 2.58, 3):
+        forms[f"another z: {z:g}"] = partial(_score, z=z)
+    return forms
 
 
 def _by_t(errors: int, n: int) -> tuple[float, float]:
@@ -136,6 +159,10 @@ MISTAKES: dict[str, dict[str, Callable]] = {
         "a - b + freedom of n": lambda a, b: interval(b, a, quantile=lambda n: _t_quantile(n + 1)),
         "a - b + one-sided quantile": lambda a, b: interval(b, a, quantile=partial(_t_quantile, level=0.95)),
         "a - b + root of n forgotten": lambda a, b: interval(b, a, error=torch.std),
+        "biased deviation + normal quantile: 1.96": partial(
+            interval, quantile=lambda n: 1.96, error=_biased_standard_error
+        ),
+        "a - b + normal quantile: 1.96": lambda a, b: interval(b, a, quantile=lambda n: 1.96),
         "biased deviation + normal quantile": partial(
             interval, quantile=_normal_quantile, error=_biased_standard_error
         ),
@@ -148,7 +175,8 @@ MISTAKES: dict[str, dict[str, Callable]] = {
         "variance": partial(interval, error=lambda d: d.var() / math.sqrt(len(d))),
         "variance: and n": partial(interval, error=lambda d: d.var() / len(d)),
         "quantile forgotten": partial(interval, quantile=lambda n: 1.0),
-        "half its length": lambda a, b: (interval(a, b)[0], (interval(a, b)[2] - interval(a, b)[0])),
+        "half its length": _with_half,
+        "half its length: whole": _with_length,
         "unpaired: normal quantile": partial(_unpaired, quantile=lambda n: 1.96),
         "median": _around_the_median,
         "range": _range,
@@ -161,21 +189,14 @@ MISTAKES: dict[str, dict[str, Callable]] = {
         "root incomplete": partial(_score, spread=False),
         "centre not moved + not divided": partial(_score, shift=False, scale=False),
         "root incomplete + not divided": partial(_score, spread=False, scale=False),
-        "another z": partial(_score, z=1.644854),
-        "another z: 99 %": partial(_score, z=2.575829),
-        "another z: 1": partial(_score, z=1.0),
-        "another z: 2": partial(_score, z=2.0),
-        "another z: one-sided": partial(_score, z=1.0 / 1.959964),
+        **_with_other_quantiles(),
         "counts": lambda errors, n: tuple(n * end for end in _score(errors, n)),
         "percent": lambda errors, n: tuple(100 * end for end in _score(errors, n)),
         "right answers": lambda errors, n: _score(n - errors, n),
         "ends swapped": lambda errors, n: _score(errors, n)[::-1],
         "exact": _exact,
         "Wald: cut off at 0": lambda errors, n: (max(0, _wald(errors, n)[0]), _wald(errors, n)[1]),
-        "centre and half": lambda errors, n: (
-            sum(_score(errors, n)) / 2,
-            (_score(errors, n)[1] - _score(errors, n)[0]) / 2,
-        ),
+        "centre and half": _centre_and_half,
         "share alone": lambda errors, n: errors / n,
     },
     "fair_gain": {
