@@ -16,10 +16,10 @@ from kdtutor.course import exercises
 from kdtutor.course.answers import same
 from kdtutor.course.exercises import EXERCISES, words
 from kdtutor.course.exercises.calls import CALLS
-from kdtutor.course.exercises.mistakes_in_comparing import interval
-from kdtutor.course.exercises.mistakes_in_divergences import kl_from
-from kdtutor.course.exercises.mistakes_in_losses import distillation_loss, loss_of
-from kdtutor.course.exercises.mistakes_in_training import distill_step
+from kdtutor.course.exercises.mistakes.comparing import interval
+from kdtutor.course.exercises.mistakes.divergences import kl_from
+from kdtutor.course.exercises.mistakes.losses import distillation_loss, loss_of
+from kdtutor.course.exercises.mistakes.training import distill_step
 from kdtutor.course.exercises.outcomes import outcome_of, right_outcomes
 from kdtutor.course.exercises.patterns import PATTERNS
 from kdtutor.course.exercises.recognition import LOSSES, MISTAKES

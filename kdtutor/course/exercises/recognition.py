@@ -9,38 +9,38 @@ from torch import Tensor
 
 from kdtutor.course.answers import same
 from kdtutor.course.answers.values import numbers_of
-from kdtutor.course.exercises import (
-    mistakes_in_comparing,
-    mistakes_in_divergences,
-    mistakes_in_losses,
-    mistakes_in_measuring,
-    mistakes_in_methods,
-    mistakes_in_targets,
-    mistakes_in_training,
-    mistakes_in_transfer,
-)
 from kdtutor.course.exercises.calls import CALLS
+from kdtutor.course.exercises.mistakes import (
+    comparing,
+    divergences,
+    losses,
+    measuring,
+    methods,
+    targets,
+    training,
+    transfer,
+)
 from kdtutor.course.exercises.outcomes import Outcome, outcome_of
 from kdtutor.course.exercises.patterns import PATTERNS
-from kdtutor.course.exercises.words import mistake_sentence
+from kdtutor.course.exercises.words import EXERCISES, mistake_sentence, together
 
 # The known mistakes of all exercises, as functions: their names are the keys, here and in `words.md`.
 MISTAKES: dict[str, dict[str, Callable]] = {
-    **mistakes_in_targets.MISTAKES,
-    **mistakes_in_divergences.MISTAKES,
-    **mistakes_in_losses.MISTAKES,
-    **mistakes_in_training.MISTAKES,
-    **mistakes_in_comparing.MISTAKES,
-    **mistakes_in_measuring.MISTAKES,
-    **mistakes_in_transfer.MISTAKES,
-    **mistakes_in_methods.MISTAKES,
+    **targets.MISTAKES,
+    **divergences.MISTAKES,
+    **losses.MISTAKES,
+    **training.MISTAKES,
+    **comparing.MISTAKES,
+    **measuring.MISTAKES,
+    **transfer.MISTAKES,
+    **methods.MISTAKES,
 }
 
 # Losses, right: the student's gradient is compared as well.
 LOSSES: dict[str, Callable] = {
-    **mistakes_in_losses.LOSSES,
-    "reverse_kl": mistakes_in_methods.reverse,
-    "decoupled_kl": mistakes_in_methods.decoupled,
+    **losses.LOSSES,
+    "reverse_kl": methods.reverse,
+    "decoupled_kl": methods.decoupled,
 }
 
 
@@ -86,8 +86,8 @@ def scaled_mistake(name: str, given: list[Outcome], wanted: list[Outcome]) -> st
         if same(unscaled, wanted_values):
             return None  # arithmetic tells it
         for mistake, mistaken in mistaken_values.items():
-            if same(unscaled, mistaken):
-                return f"two things at once: {mistake_sentence(name, mistake)}; and {words}"
+            if " + " not in mistake and same(unscaled, mistaken):
+                return together([EXERCISES[name].mistakes[mistake.partition(":")[0]], words])
     return None
 
 

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on divergences, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on divergences."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on the loss, as in `mistakes_in_targets`.
+"""Wrong answers to the exercises on the loss.
 
 The right loss is here, too, though `solutions` has it: that file may be deleted, and each mistake is the right function
 with one part replaced.
@@ -11,7 +11,7 @@ from itertools import product
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdtutor.course.exercises.mistakes_in_divergences import (
+from kdtutor.course.exercises.mistakes.divergences import (
     by_hand,
     cross_entropy,
     kl_from,

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercise on the training step, as in `mistakes_in_targets`. The right step is here, too: each
+"""Wrong answers to the exercise on the training step. The right step is here, too: each
 mistake is that with one part replaced."""
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdtutor.course.exercises.mistakes_in_divergences import kl_from
-from kdtutor.course.exercises.mistakes_in_losses import distillation_loss, loss_of
+from kdtutor.course.exercises.mistakes.divergences import kl_from
+from kdtutor.course.exercises.mistakes.losses import distillation_loss, loss_of
 
 # Steps: how the teacher is called, the loss, and how weights are updated can each go wrong.
 

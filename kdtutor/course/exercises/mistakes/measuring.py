@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on measuring students, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on measuring students."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on transfer sets and on a missing class, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on transfer sets and on a missing class."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,8 +1,4 @@
-"""Wrong answers to the exercises on targets: the mistakes that people make, as functions to be run on the same calls.
-
-`words.md` says in words, under the same names, what is wrong with each. What follows a colon in a name distinguishes
-forms of one mistake. tau is the temperature T.
-"""
+"""Wrong answers to the exercises on targets."""
 
 import math
 from collections.abc import Callable

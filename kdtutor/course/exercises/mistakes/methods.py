@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on ensembles and on other losses, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on ensembles and on other losses."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdtutor.course.exercises.mistakes_in_divergences import kl_from
+from kdtutor.course.exercises.mistakes.divergences import kl_from
 
 
 def reverse(s: Tensor, t: Tensor, tau: float, power: int = 0, reduction: str = "batchmean") -> Tensor:

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises on intervals and fair comparisons, as in `mistakes_in_targets`."""
+"""Wrong answers to the exercises on intervals and fair comparisons."""
 
 import math
 from collections.abc import Callable, Sequence
