@@ -35,7 +35,7 @@ def verdict(capsys):
 def test_a_wrong_answer_is_refused_by_the_name_of_its_mistake(name, phrase, function, verdict):
     said = verdict(name, function).splitlines()[0]
     assert said.startswith(f"{name}: not yet. ")
-    assert any(words.lower() in said.lower() for words in phrase.split("|")), said
+    assert phrase.lower() in said.lower(), said
 
 
 @pytest.mark.parametrize(("name", "function"), RIGHT)

@@ -46,6 +46,10 @@ MEANINGS: tuple[tuple[str, str], ...] = (
         "two shapes don't fit. A sum or mean takes its axis away unless it has `keepdim=True`, and labels (N,) stand "
         "beside (N, C) only as (N, 1)",
     ),
+    (
+        "could not infer output dtype|Input dtype must be either a floating point",
+        "True and False, and whole numbers, have no mean in torch: `.float()` or `.double()` first",
+    ),
     ("Dimension out of range", "there is no such axis in this call: the classes are always the last one, -1"),
     (
         "Index tensor must have the same number of dimensions",

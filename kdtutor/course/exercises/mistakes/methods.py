@@ -154,8 +154,8 @@ MISTAKES: dict[str, dict[str, Callable]] = {
     "decoupled_kl": {
         "order": lambda s, t, y: decoupled(s, t, y)[::-1],
         "swapped models": lambda s, t, y: decoupled(t, s, y),
-        "weighed": partial(decoupled, weight=lambda p: 1 - p),
-        "weighed: by the label": partial(decoupled, weight=lambda p: p),
+        "weighted": partial(decoupled, weight=lambda p: 1 - p),
+        "weighted: by the label": partial(decoupled, weight=lambda p: p),
         "not normalised": _not_normalised,
         "label among the others": _label_among_the_others,
         "masked to 0": _masked_to_zero,
