@@ -185,6 +185,50 @@ def test_an_error_is_told_not_thrown(name, verdict):
     assert len(told) < 400
 
 
+def twice_backward():
+    loss = weight().exp().sum()
+    loss.backward()
+    loss.backward()
+
+
+def weight():
+    return torch.ones(3, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("careless", "meaning"),
+    [
+        (lambda: weight().add_(1), "put the update under `with torch.no_grad():`"),
+        (lambda: torch.ones(()).backward(), "`backward` finds no way back to the weights"),
+        (twice_backward, "once is enough"),
+        (lambda: (weight() * 2).backward(), "the mean over the batch is missing"),
+        (lambda: 0.1 * weight().grad, "something here is None"),
+        (lambda: weight().grad.zero_(), "something here is None"),
+        (lambda: weight().numpy(), "stay with torch"),
+        (lambda: weight() if weight() > 0 else 0, "decide number by number"),
+        (lambda: max(np.ones(3), np.zeros(3)), "decide number by number"),
+        (lambda: math.log(torch.ones(3)), "take one number"),
+        (lambda: torch.ones(3).item(), "take one number"),
+        (lambda: torch.ones(2, 3) / torch.ones(2), "`keepdim=True`"),
+        (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "`keepdim=True`"),
+        (lambda: torch.ones(3).sum(1), "the classes are always the last one"),
+        (lambda: torch.zeros(3, 4).scatter_(1, torch.tensor([0, 1, 2]), 1.0), "labels[:, None]"),
+        (lambda: torch.ones(3).gather(0, torch.ones(3)), "an index must be a whole number"),
+        (lambda: torch.ones(3)[torch.ones(3)], "an index must be a whole number"),
+        (lambda: [1.0] - [2.0], "torch.tensor(...) makes a tensor of it"),
+        (lambda: [1.0].mean(), "torch.tensor(...) makes a tensor of it"),
+        (lambda: torch.tensor([True]).mean(), "`.float()` or `.double()` first"),
+        (lambda: math.log(0), "the logarithm or the root of a number that has none"),
+        (lambda: math.sqrt(-1), "the logarithm or the root of a number that has none"),
+        (lambda: 1 / 0, "divided by 0"),
+        (lambda: not_defined, "was the cell that defines it run"),  # noqa: F821
+        (lambda: torch.ones(3).long().div_(2), "make a floating-point tensor first"),
+    ],
+)
+def test_what_an_error_means_is_told(careless, meaning, verdict):
+    assert meaning in verdict("soften", lambda z, temperature: careless()).splitlines()[0]
+
+
 def test_an_interrupt_is_thrown(verdict):
     def stopped(*arguments):
         raise KeyboardInterrupt

@@ -56,7 +56,7 @@ MEANINGS: tuple[tuple[str, str], ...] = (
         "`scatter_` and `gather` want an index with as many axes as the tensor, one per row: labels[:, None]",
     ),
     (
-        "Expected dtype int64 for index|tensors used as indices must be",
+        "Expected dtype int\\S* for index|tensors used as indices must be",
         "an index must be a whole number: keep labels and argmax as they are, in int64",
     ),
     (

@@ -96,15 +96,15 @@ def _factors(name: str) -> dict[str, list[float]]:
     count = len(CALLS[name])
     factors = {
         "the sign is the other one": [-1.0] * count,
-        "it is in bits instead of nats, or the other way round": [1 / math.log(2)] * count,
-        "it is in nats instead of bits, or the other way round": [math.log(2)] * count,
+        "it is divided by ln 2, as from nats to bits": [1 / math.log(2)] * count,
+        "it is multiplied by ln 2, as from bits to nats": [math.log(2)] * count,
     }
     batches = [call[0] for call in CALLS[name] if isinstance(call[0], Tensor) and call[0].dim() == 2]
     if len(batches) == count:
         rows = [float(batch.shape[0]) for batch in batches]
         columns = [float(batch.shape[1]) for batch in batches]
-        factors["a mean over the batch is missing: this is B times too large"] = rows
-        factors["it is divided by the batch size, as often as not once too many"] = [1 / row for row in rows]
+        factors["it is B times too large, the batch size: a sum instead of a mean"] = rows
+        factors["it is divided by the batch size, B"] = [1 / row for row in rows]
         factors["it is C times too large, the number of classes"] = columns
         factors["it is divided by the number of classes, C"] = [1 / column for column in columns]
     return factors
