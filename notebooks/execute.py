@@ -80,7 +80,7 @@ def draw_pictures() -> None:
     """The picture at the top of the README and of the site, and that of the page on statistics."""
     with style.context("kdtutor.course"):
         ax = Figure(figsize=(7.2, 3.2)).subplots()
-        picture.small_student(title="MNIST: a student of 13,242 parameters, by what it learns from", ax=ax)
+        picture.small_student(title="A small student on MNIST, by what it learns from", ax=ax)
         ax.figure.savefig(data.shipped() / "evidence" / "small-student.png")
         axes = picture.pairs(axes=Figure(figsize=(7.2, 3.2)).subplots(1, 2, width_ratios=(2, 1)))
         axes[0].figure.savefig(data.shipped() / "evidence" / "pairs.png")

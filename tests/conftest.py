@@ -1,7 +1,9 @@
 """Set-up of the unit tests, and what several of them share."""
 
 import hashlib
+import os
 import struct
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from kdtutor.data.files import Source
 from kdtutor.data.sources import MNIST_FILES, SOURCES
 
 torch.set_num_threads(1)
+PROGRESS = tempfile.TemporaryDirectory()  # the tests, and kernels that they start, leave a learner's own record alone
+os.environ["KDTUTOR_PROGRESS"] = str(Path(PROGRESS.name) / "progress.json")
 matplotlib.use("Agg")  # not by MPLBACKEND: the notebooks' kernels would inherit that
 
 # Tests mean the same on a machine with a GPU: only those marked `gpu` see it. Elsewhere these are skipped.

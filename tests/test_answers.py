@@ -198,6 +198,7 @@ def test_values_are_shown_in_a_few_words():
     assert show(V) == "a tensor (5,) that begins 1.0, 2.0, 4.0, 8.0"
     assert show(INDICES) == "[2, 0, 1]"
     assert show((torch.tensor(1.0), torch.tensor(0.123456))) == "(1, 0.1235)"
+    assert show(torch.tensor([-0.00000144, 0.0, 1.0])) == "[-1.44e-06, 0.0, 1.0]"
     assert show([np.float64(1), 0.123456, (np.int64(2), "a")]) == "[1, 0.1235, (2, 'a')]"
     assert show([0.25] * 1000).endswith(" 0.25, 0.25...")
     assert show(torch.nn.Linear(1, 1)) == "a model"

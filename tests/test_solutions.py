@@ -54,6 +54,12 @@ def test_a_solution_is_printed_as_source_that_runs(name, capsys):
         ("distillation_loss", lambda s, t, y, temperature, alpha: losses.distillation_loss(
             s, t, y, temperature=temperature, alpha=alpha)),
         ("agreement", metrics.agreement),
+        ("calibration_error", lambda p, labels, bins: metrics.calibration_error(p.log(), labels, bins)),
+        ("wilson_interval", lambda errors, n: (
+            (found := statistics.wilson(errors, n)).low, found.high)),
+        ("tuned_bias", lambda vz, vy, tz, ty, missing, biases: (
+            bias := metrics.best_bias(vz, vy, [missing], biases),
+            metrics.errors(metrics.with_bias(tz, [missing], bias), ty) * len(ty) / 10_000)),
         ("paired_interval", lambda a, b: (
             (found := statistics.paired_difference(a, b)).mean, found.interval.low, found.interval.high)),
     ],
@@ -101,7 +107,7 @@ exercises.solution("soften")
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     told = run.stdout.splitlines()
-    assert told[0] == "soften: correct, in 3 of 3 calls."
+    assert told[0] == "soften: correct, in 5 of 5 calls."
     assert told[2].startswith("soften: not yet. z is multiplied by T")
     assert told[-1] == "This copy of the course comes without solutions."
 

@@ -110,4 +110,7 @@ def _show_numbers(value: Any) -> str:
 
 
 def _rounded(number: Any) -> Any:
-    return round(number, 4) if isinstance(number, float) else number
+    """To four places after the point; of what would be 0 then, the first digits."""
+    if not isinstance(number, float):
+        return number
+    return round(number, 4) or float(f"{number:.3g}")

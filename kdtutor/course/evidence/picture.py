@@ -47,7 +47,7 @@ def small_student(arms: Mapping[str, str] = OPENING, title: str = "", *, ax: "Ax
     ax.set_ylim(len(arms) - 0.5, -0.5)
     ax.set_xlim(left=0)
     ax.grid(axis="y", visible=False)
-    ax.set(xlabel="test errors of 10,000: ten students, and their mean; dotted: the teacher", title=title)
+    ax.set(xlabel="test errors of 10,000 (dotted: the teacher)", title=title)
     return ax
 
 

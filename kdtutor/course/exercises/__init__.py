@@ -3,7 +3,7 @@
     exercises.check("soften", my_soften)    # right? else: which mistake is it, and a hint
     exercises.hint("soften")                # more of a hint
     exercises.solution("soften")            # the model answer
-    exercises.progress()                    # what is solved, what is open
+    exercises.progress()                    # what is solved, in all notebooks, and what is open
 
 A stub that still returns ``...`` is 'not filled in yet', so an untouched notebook runs from top to bottom.
 """

@@ -10,9 +10,10 @@ from kdtutor._check import describe_type
 from kdtutor.course.answers import UNFILLED
 from kdtutor.course.exercises.calls import CALLS
 from kdtutor.course.exercises.comparison import problem_with
+from kdtutor.course.exercises.record import remember, solved
 from kdtutor.course.exercises.words import EXERCISES, as_sentence, exercise
 
-_solved: set[str] = set()
+FINALE = "notebooks/assignments/distillation.ipynb"
 
 
 def check(name: str, solution: Callable) -> None:
@@ -26,12 +27,11 @@ def check(name: str, solution: Callable) -> None:
     if not callable(solution):
         raise TypeError(f"solution must be a function, got {describe_type(solution)}")
 
-    _solved.discard(name)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         problem = problem_with(name, solution)
 
     if problem is None:
-        _solved.add(name)
+        remember(name)
         count = len(CALLS[name])
         print(f"{name}: correct, in {count} of {count} calls.\nNext: {words.next}")
     elif problem == UNFILLED:
@@ -66,14 +66,23 @@ def solution(name: str) -> None:
 
 
 def progress() -> None:
-    """Print what has been solved, notebook by notebook, since this kernel was started, and what is open."""
+    """Print what has been solved, notebook by notebook, and what is open. What was solved once stays so, in later
+    sessions too: `record.py` says where that is kept."""
     by_notebook: dict[int, list[str]] = {}
     for name, words in EXERCISES.items():
         by_notebook.setdefault(words.notebook, []).append(name)
 
+    done = solved()
     print("notebook  solved  open")
     for notebook, names in sorted(by_notebook.items()):
-        still_open = [name for name in names if name not in _solved]
-        solved = len(names) - len(still_open)
-        print(f"{notebook:02}        {solved} of {len(names)}  {', '.join(still_open) or '-'}")
-    print(f"In this session {len(_solved)} of {len(EXERCISES)} are solved; a notebook has a session of its own.")
+        still_open = [name for name in names if name not in done]
+        count = len(names) - len(still_open)
+        print(f"{notebook:02}        {count} of {len(names)}  {', '.join(still_open) or '-'}")
+
+    still_open = [name for name in EXERCISES if name not in done]
+    if still_open:
+        following = f"Next: {still_open[0]}, in notebook {EXERCISES[still_open[0]].notebook}. The finale is"
+    else:
+        following = "What comes now is the finale,"
+    count = len(EXERCISES) - len(still_open)
+    print(f"{count} of {len(EXERCISES)} are solved. {following} a distillation of your own: {FINALE}")

@@ -1,7 +1,6 @@
 """What is wrong with a learner's function: its outcomes are compared with the right ones, then with those of the known
 mistakes, then by arithmetic."""
 
-import warnings
 from collections.abc import Callable
 
 from torch import Tensor
@@ -9,14 +8,8 @@ from torch import Tensor
 from kdtutor.course.answers import UNFILLED, difference, same
 from kdtutor.course.answers.comparability import why_incomparable
 from kdtutor.course.answers.relations import shared_relation
-from kdtutor.course.exercises import (
-    mistakes_in_divergences,
-    mistakes_in_measuring,
-    mistakes_in_targets,
-    mistakes_in_training,
-)
-from kdtutor.course.exercises.calls import CALLS
-from kdtutor.course.exercises.mistakes_in_training import LOSSES
+from kdtutor.course.exercises.calls import CALLS, WHERE
+from kdtutor.course.exercises.errors import describe_error
 from kdtutor.course.exercises.outcomes import (
     Outcome,
     argument_names,
@@ -25,15 +18,10 @@ from kdtutor.course.exercises.outcomes import (
     outcome_of,
     right_outcomes,
 )
-from kdtutor.course.exercises.words import as_continuation, mistake_sentence, shortened
+from kdtutor.course.exercises.recognition import LOSSES, known_mistake, pattern, scaled_mistake
+from kdtutor.course.exercises.words import as_continuation
 
-# The known mistakes of all exercises, as functions: their names are the keys, here and in `words.md`.
-MISTAKES: dict[str, dict[str, Callable]] = {
-    **mistakes_in_targets.MISTAKES,
-    **mistakes_in_divergences.MISTAKES,
-    **mistakes_in_training.MISTAKES,
-    **mistakes_in_measuring.MISTAKES,
-}
+DIAGNOSED = {"kl_from_logits", "distillation_loss"}  # losses of the form that `diagnose` knows
 RETURN_LOGITS = {"prior_correction", "ensemble_logits"}  # known up to one constant per row, as logits are
 UNSEEN = {"nan", "underflow", "no_gradient", "detached", "in_place"}  # findings that explain no value of our calls
 
@@ -45,7 +33,7 @@ def problem_with(name: str, function: Callable) -> str | None:
         try:
             outcome = outcome_of(function, call)
         except Exception as error:  # whatever a learner's code raises is reported, not raised
-            return f"{describe_call(function, call)}: it raises {type(error).__name__}: {shortened(str(error))}"
+            return f"{describe_call(function, call)}: {describe_error(error)}"
         if outcome.returned is ...:
             return UNFILLED
         given.append(outcome)
@@ -59,8 +47,10 @@ def problem_with(name: str, function: Callable) -> str | None:
     if not wrong:
         return _side_effect(name, function, given, wanted) or _untrained(name, function)
     return (
-        _known_mistake(name, given)
+        known_mistake(name, given)
+        or pattern(name, given, wanted)
         or _diagnosed(name, function)
+        or scaled_mistake(name, given, wanted)
         or _first_difference(name, function, given, wanted, wrong)
     )
 
@@ -91,31 +81,32 @@ def _untrained(name: str, loss: Callable) -> str | None:
         return None
     given = [gradient(loss, call) for call in CALLS[name]]
     wanted = [gradient(LOSSES[name], call) for call in CALLS[name]]
-    if same(given, wanted):
+    if all(map(_same_gradient, given, wanted)):
         return None
 
     for student_gradient in given:
+        if student_gradient is not None and student_gradient.isnan().any():
+            return (
+                "the values are right, but the student's gradient is NaN: torch.where and masks hide 0 · inf from the "
+                "value and not from the gradient. Take F.kl_div, and -1e9 for -inf"
+            )
         if student_gradient is not None and student_gradient.any():
             return "the values are right, but not the student's gradient: is a part detached, or taken out by .item()?"
     why = ".item(), .detach(), numpy or no_grad"
     return f"the values are right, but the student gets no gradient ({why}): it would train nothing"
 
 
-def _known_mistake(name: str, given: list[Outcome]) -> str | None:
-    """The sentence of the known mistake that agrees in all calls."""
-    values = [outcome.values for outcome in given]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # F.kl_div's own, on its reduction
-        for mistake, function in MISTAKES[name].items():
-            mistaken_values = [outcome_of(function, call).values for call in CALLS[name]]
-            if same(values, mistaken_values):
-                return mistake_sentence(name, mistake)
-    return None
+def _same_gradient(given: Tensor | None, wanted: Tensor) -> bool:
+    """Up to rounding, by the size of the largest number: of sums in float32 the small ones keep few digits."""
+    if given is None:
+        return False
+    size = wanted.abs().max().clamp_min(1e-12)
+    return same(given / size, wanted / size)
 
 
 def _diagnosed(name: str, loss: Callable) -> str | None:
     """What `diagnose` says of a whole loss or of its soft term: it knows mistakes in pairs, too."""
-    if name not in LOSSES:
+    if name not in DIAGNOSED:
         return None
     from kdtutor.diagnosis import diagnose
 
@@ -150,7 +141,7 @@ def _first_difference(
     for place in differing:
         sentence = why_incomparable(given[place].returned, wanted[place].returned)
         if sentence:
-            return f"{describe_call(function, CALLS[name][place])}: {sentence}"
+            return _of_a_call(name, function, place, sentence, wrong)
 
     given_values = tuple(given[place].returned for place in differing)
     wanted_values = tuple(wanted[place].returned for place in differing)
@@ -162,7 +153,19 @@ def _first_difference(
         return f"in all calls that differ: {sentence}"
     if not sentence:
         sentence = difference(given_values[0], wanted_values[0])
-    return f"{describe_call(function, CALLS[name][differing[0]])}: {sentence}"
+    return _of_a_call(name, function, differing[0], sentence, wrong)
+
+
+def _of_a_call(name: str, function: Callable, place: int, sentence: str, wrong: list[int]) -> str:
+    """The sentence with the call that it is about, and how many others are right."""
+    call = describe_call(function, CALLS[name][place])
+    where = WHERE.get(name, {}).get(place)
+    if where:
+        call = f"{call}, {where}"
+    count = len(CALLS[name])
+    if len(wrong) == count:
+        return f"{call}: {sentence}"
+    return f"{call}: {sentence}; {count - len(wrong)} of {count} calls come out right"
 
 
 def _models_left(given: Outcome, wanted: Outcome) -> str:

@@ -66,13 +66,15 @@ def outcome_of(function: Callable, call: tuple) -> Outcome:
 
 
 def gradient(loss: Callable, call: tuple) -> Tensor | None:
-    """The gradient of a loss in the first argument, the student's logits; None where there is none."""
+    """The gradient of a loss, or of the sum of several, in the first argument, the student's logits; None where there
+    is none."""
     student_logits, *others = copy.deepcopy(call)
     student_logits.requires_grad_()
     try:
         with seeded(0), torch.enable_grad():
             value = loss(student_logits.clone(), *others)  # a clone may be changed in place
-            return torch.autograd.grad(value, student_logits)[0]
+            total = sum(value) if isinstance(value, list | tuple) else value.sum()
+            return torch.autograd.grad(total, student_logits)[0]
     except Exception:  # it came without a history, or numpy refused a tensor that has one
         return None
 

@@ -30,10 +30,22 @@ def exercise(name: str) -> Exercise:
 
 
 def mistake_sentence(name: str, mistake: str) -> str:
-    """What a mistake in an exercise is, without a full stop. What follows a colon in its name distinguishes forms
-    of one mistake, which share a sentence."""
+    """What a mistake in an exercise is, without a full stop; "this + that" is several at once. What follows a colon in
+    its name distinguishes forms of one mistake, which share a sentence."""
     mistake_without_form, _, _ = mistake.partition(":")
-    return EXERCISES[name].mistakes[mistake_without_form]
+    return together([EXERCISES[name].mistakes[part] for part in mistake_without_form.split(" + ")])
+
+
+def together(sentences: list[str]) -> str:
+    """Several mistakes in one sentence: of each what comes before its first full stop."""
+    if len(sentences) == 1:
+        return sentences[0]
+    count = {2: "two", 3: "three", 4: "four"}[len(sentences)]
+    numbered = []
+    for number, sentence in enumerate(sentences, 1):
+        first, _, _ = sentence.partition(". ")
+        numbered.append(f"({number}) {first}")
+    return f"{count} things at once: {'; '.join(numbered)}"
 
 
 def as_sentence(text: str) -> str:
