@@ -8,7 +8,7 @@ BIN = .venv/bin
 NUMERICAL = $(addprefix tests/test_,$(addsuffix .py,losses models training sweeps views statistics metrics diagnosis \
 	check_run hinton teachers exercises solutions))
 
-.PHONY: lab distill test lint test-processors notebooks assignments grade site e2e colab-check floors
+.PHONY: lab distill test lint test-processors notebooks assignments grade site slides e2e colab-check floors
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
@@ -44,7 +44,10 @@ grade: .venv/ready  # make grade SUBMISSIONS=folder
 site: .venv/site build/node/ready  # the course as web pages, in build/site/
 	$(BIN)/python notebooks/site/build.py
 
-e2e: site .venv/e2e  # JupyterLab and the site in Chromium
+slides: .venv/ready build/node/ready  # a lecture from each notebook, in build/slides/
+	$(BIN)/python notebooks/site/slides.py
+
+e2e: site .venv/e2e  # JupyterLab, the site and the slides in Chromium
 	$(BIN)/python -m pytest -n 2 tests/e2e/lab.py tests/e2e/website.py
 
 .venv/ready: requirements.txt pyproject.toml

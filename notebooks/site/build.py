@@ -13,10 +13,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import course_table
 import nbformat
 import slider
 from nbformat import NotebookNode
@@ -33,10 +33,10 @@ BUILD = ROOT / "build"
 NODE = BUILD / "node" / "node_modules"
 PURGE = NODE / "purgecss" / "bin" / "purgecss.js"
 PAGES = Path("notebooks/site/pages")
-WORDS, LINES = 200, 20  # read in a minute, of text and of code
 
 # The pages below a page. Its source doesn't list them: it is also read on GitHub, where a toctree is noise.
 BELOW = {
+    "course.md": ["statistics", "glossary", "cheatsheet"],
     "claims.md": ["compare", "evidence", "hinton"],
     "package.md": [
         "diagnose",
@@ -76,8 +76,13 @@ def main() -> int:
     repository = publishing.repository()
     paths = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     notebooks = {path: nbformat.read(path, as_version=4) for path in paths}
-    facts = {f"notebooks/{path.stem}": about(path, notebooks[path], readme, repository) for path in paths}
-    stage(source, notebooks, course(facts.values()))
+    facts = {}
+    for path, notebook in notebooks.items():
+        facts[f"notebooks/{path.stem}"] = course_table.about(path, notebook, readme, repository)
+    stage(source, notebooks)
+    thumbnails = {path.name: thumbnail(source, path, notebook) for path, notebook in notebooks.items()}
+    table = course_table.markdown(facts.values(), thumbnails)
+    (source / "course-table.md").write_text(table, encoding="utf-8")
 
     status = sphinx(source, out, facts, repository)
     if status:
@@ -96,7 +101,7 @@ def sphinx(source: Path, out: Path, facts: dict[str, dict[str, Any]], repository
     overrides = {
         "html_context": {"default_mode": "auto", "launch": facts},
         "html_static_path": ["static", str(NODE / "mathjax" / "es5" / "tex-svg.js")],
-        "myst_substitutions": measured(),
+        "myst_substitutions": measured(len(facts)),
     }
     if repository:
         github = {"name": "GitHub", "url": publishing.GITHUB + repository}
@@ -109,8 +114,8 @@ def sphinx(source: Path, out: Path, facts: dict[str, dict[str, Any]], repository
     return app.statuscode
 
 
-def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None:
-    """The folder that Sphinx builds from; `table` is that of the course."""
+def stage(source: Path, notebooks: dict[Path, NotebookNode]) -> None:
+    """The folder that Sphinx builds from, but for the table of the course."""
     for path in (ROOT / PAGES).rglob("*.*"):
         put(source, path.relative_to(ROOT))
     for name, below in BELOW.items():
@@ -118,7 +123,6 @@ def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None
             page_with_pages_below.write(TOCTREE.format(entries="\n".join(below)))
 
     put(source, Path("README.md"))
-    (source / "course-table.md").write_text(table, encoding="utf-8")
     (source / "slider.html").write_text(slider.html(), encoding="utf-8")
 
     for image in (ROOT / "data").glob("*/*.png"):
@@ -133,6 +137,18 @@ def stage(source: Path, notebooks: dict[Path, NotebookNode], table: str) -> None
     guide = put(source, Path("notebooks/assignments/README.md"))
     without_answers = re.sub(r"\[(`\w+`)\]\(\w+\.ipynb\)", r"\1", guide.read_text(encoding="utf-8"))
     guide.write_text(without_answers, encoding="utf-8")  # the notebooks that it links to hold the answers
+
+
+def thumbnail(source: Path, path: Path, notebook: NotebookNode) -> str:
+    """Store a notebook's thumbnail, if there is one, in the sources; as Markdown."""
+    small = course_table.thumbnail(notebook)
+    if small is None:
+        return ""
+    png, described = small
+    target = source / "thumbnails" / f"{path.stem}.png"
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(png)
+    return f"![{described}](thumbnails/{target.name})"
 
 
 def put(source: Path, path: Path) -> Path:
@@ -188,47 +204,19 @@ def sentences(cell: NotebookNode) -> bool:
     return bool(text) and not re.search(r"\S {2,}\S", text)
 
 
-def about(path: Path, notebook: NotebookNode, readme: str, repository: str | None) -> dict[str, Any]:
-    """What the README's table says of a notebook, how long it takes to read, and where it can be opened."""
-    link = rf"\[.+\]\(notebooks/{re.escape(path.name)}\)"
-    row = re.search(rf"^\| ({link}) \| (.+) \| (.+) \|$", readme, re.MULTILINE)
-    if not row:
-        raise ValueError(f"README.md must have a row for {path.name} in its table of the course, with 3 cells")
-    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
-    lines = sum(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code")
-    return {
-        "file": path.name,
-        "link": row[1],
-        "question": row[2],
-        "running": row[3],
-        "reading": round(words / WORDS + lines / LINES),
-        "colab": repository and publishing.in_colab(repository, path),
-        "github": repository and publishing.on_github(repository, path),
-    }
-
-
-def course(facts: Iterable[dict[str, Any]]) -> str:
-    """The README's table of the notebooks, with times to read."""
-    lines = ["| notebook | question | to read | to run |", "|---|---|---|---|"]
-    for one in facts:
-        running = one["running"].replace(" ", "&nbsp;")
-        lines.append(f"| {one['link']} | {one['question']} | {one['reading']}&nbsp;min | {running} |")
-    return "\n".join(lines)
-
-
-def measured() -> dict[str, Any]:
-    """What the front page says was measured: from the records of `kdtutor evidence`, and the ledger."""
+def measured(notebooks: int) -> dict[str, Any]:
+    """Numbers on the pages: of notebooks, from the records of `kdtutor evidence`, and from the ledger."""
     findings = json.loads((ROOT / "data" / "claims.json").read_text(encoding="utf-8"))["findings"]
     verdicts = Counter(finding["verdict"] for finding in findings)
     return {
+        "notebooks": notebooks,
         "few": picture.mean_errors(small_student.FEW),
-        "shifted": picture.mean_errors(small_student.FEW_SHIFTED),
         "soft": picture.mean_errors(small_student.SOFT),
+        "hard": picture.mean_errors(small_student.HARD),
         "claims": len(findings),
         "hold": verdicts["holds"],
         "fail": verdicts["fails"],
-        "same": verdicts["no difference"],
-        "undecided": verdicts["undecided"],
+        "open": len(findings) - verdicts["holds"] - verdicts["fails"],
     }
 
 

@@ -7,6 +7,9 @@ exclude_patterns = ["README.md", "course-table.md"]  # pages include them
 smartquotes_action = "D"  # dashes alone: quotes stay what can be typed
 
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show code"
+nb_code_prompt_hide = "Hide code"
+suppress_warnings = ["mystnb.unknown_mime_type"]  # what a verdict stores for the ledger, beside its text
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath", "substitution"]
 myst_heading_anchors = 2
 
@@ -25,6 +28,7 @@ html_title = "kdtutor"
 html_favicon = "static/favicon.svg"
 templates_path = ["templates"]
 html_css_files = ["site.css"]
+html_js_files = ["fold.js"]
 mathjax_path = "tex-svg.js"
 html_copy_source = False
 html_show_sphinx = False

@@ -12,15 +12,15 @@
     return powers.map((power) => power / sum);
   };
   const draw = () => {
-    const T = 10 ** range.value;
+    const T = Number((10 ** range.value).toPrecision(2));
     const p = soften(logits[figure.querySelector("input[type=radio]:checked").value], T);
     all("tr").forEach((row, digit) => {
       row.querySelector("span").style.width = `${100 * p[digit]}%`;
       row.lastElementChild.textContent = p[digit].toFixed(4);
     });
     entropy.textContent = p.reduce((bits, x) => bits - (x && x * Math.log2(x)), 0).toFixed(3);
-    shown.textContent = T.toFixed(2);
-    range.setAttribute("aria-valuetext", `T = ${T.toFixed(2)}`);
+    shown.textContent = T;
+    range.setAttribute("aria-valuetext", `T = ${T}`);
   };
   all("input").forEach((input) => {
     input.disabled = false;
