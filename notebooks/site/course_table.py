@@ -14,7 +14,9 @@ from kdtutor.course import publishing
 
 WORDS, LINES = 200, 20  # read in a minute, of text and of code
 WIDTH = 480  # of a thumbnail, twice what the page shows, for screens of high resolution
-CARD = re.compile(r"^> \*\*You will learn\*\* (?P<outcome>.+(?:\n> .+)*)", re.MULTILINE)
+# Lines of the card at the top of a notebook
+OUTCOME = re.compile(r"^> \*\*You will learn\*\* (.+(?:\n> .+)*)", re.MULTILINE)
+TIME = re.compile(r"^> \*\*Time\*\* (?:about )?(\d+) minutes to read", re.MULTILINE)
 
 
 def about(path: Path, notebook: NotebookNode, readme: str, repository: str | None) -> dict[str, Any]:
@@ -26,14 +28,12 @@ def about(path: Path, notebook: NotebookNode, readme: str, repository: str | Non
     row = re.search(rf"^\| ({link}) \| (.+) \| (.+) \|$", readme, re.MULTILINE)
     if not row:
         raise ValueError(f"README.md must have a row for {path.name} in its table of the course, with 3 cells")
-    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
-    lines = sum(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code")
     return {
         "file": path.name,
         "link": row[1],
         "outcome": outcome(notebook) or row[2],
         "running": row[3],
-        "reading": round(words / WORDS + lines / LINES),
+        "reading": reading(notebook),
         "colab": repository and publishing.in_colab(repository, path),
         "github": repository and publishing.on_github(repository, path),
     }
@@ -42,12 +42,27 @@ def about(path: Path, notebook: NotebookNode, readme: str, repository: str | Non
 def outcome(notebook: NotebookNode) -> str:
     """What the card at the top of a notebook says that one will learn, as a sentence in one line without links; empty
     where there is no such card."""
-    card = CARD.search(notebook.cells[0].source)
+    card = OUTCOME.search(top(notebook))
     if not card:
         return ""
-    words = re.sub(r"\n> ?", " ", card["outcome"])
+    words = re.sub(r"\n> ?", " ", card[1])
     without_links = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", words).replace("|", "\\|").strip()
     return without_links[0].upper() + without_links[1:]
+
+
+def reading(notebook: NotebookNode) -> int:
+    """Minutes to read a notebook: what its card says, else counted by words and lines of code."""
+    card = TIME.search(top(notebook))
+    if card:
+        return int(card[1])
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    lines = sum(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code")
+    return round(words / WORDS + lines / LINES)
+
+
+def top(notebook: NotebookNode) -> str:
+    """The first two cells, of which one has the card: before it there may be a badge."""
+    return "\n\n".join(cell.source for cell in notebook.cells[:2])
 
 
 def thumbnail(notebook: NotebookNode) -> tuple[bytes, str] | None:

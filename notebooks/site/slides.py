@@ -30,24 +30,24 @@ FULL, WIDTH = 17, 80  # lines on a slide, and characters in a line of text
 CODE, FIGURE = 0.7, 12  # the height of a line of code, and of a figure, in lines of text
 
 
-def main(paths: list[Path]) -> int:
-    """Write the slides of these notebooks (none: all of the course) into `build/slides`."""
+def main(paths: list[Path], out: Path = OUT) -> int:
+    """Write the slides of these notebooks (none: all of the course) into a folder."""
     reveal, mathjax = NODE / "reveal.js" / "dist", NODE / "mathjax" / "es5" / "tex-svg.js"
     if not reveal.exists():
         print(f"{NODE} must have the packages of {HERE / 'package.json'}: `make slides` installs them, with npm")
         return 1
 
-    shutil.rmtree(OUT, ignore_errors=True)
-    shutil.copytree(reveal, OUT / "reveal.js" / "dist", ignore=shutil.ignore_patterns("*.map", "*.esm.js"))
-    shutil.copy(mathjax, OUT)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(reveal, out / "reveal.js" / "dist", ignore=shutil.ignore_patterns("*.map", "*.esm.js"))
+    shutil.copy(mathjax, out)
 
     titles = {}
     for path in paths or sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         titles[f"{path.stem}.html"] = title(notebook)
-        (OUT / f"{path.stem}.html").write_text(html(notebook), encoding="utf-8")
-    (OUT / "index.html").write_text(contents(titles), encoding="utf-8")
-    print(f"{OUT / 'index.html'}: slides of {len(titles)} notebooks")
+        (out / f"{path.stem}.html").write_text(html(notebook), encoding="utf-8")
+    (out / "index.html").write_text(contents(titles), encoding="utf-8")
+    print(f"{out / 'index.html'}: slides of {len(titles)} notebooks")
     return 0
 
 
