@@ -39,7 +39,7 @@ def targets(
     images: Tensor, rows: Sequence[dict[str, Tensor]], title: str = "", log: bool = True, titles: Sequence[str] = ()
 ) -> list[Axes]:
     """In each column an image (1, H, W) with its title; below it, for each named set of targets (10,), bars of its
-    probabilities."""
+    probabilities, or with `log` dots over a logarithmic axis, where a bar's length would mean nothing."""
     names = list(rows[0])
     size = 1.2 * len(images) + 0.4, 1.1 + 1.15 * len(names)
     figure, grid = plt.subplots(1 + len(names), len(images), figsize=size, squeeze=False, sharey="row")
@@ -49,13 +49,13 @@ def targets(
         if titles:
             grid[0, column].set_title(titles[column], fontsize=8, loc="center")
         for ax, name in zip(grid[1:, column], names, strict=True):
-            ax.bar(range(len(row[name])), row[name].numpy(), color=f"C{names.index(name)}", width=0.8)
-            ax.set_xticks(range(0, len(row[name]), 3))
+            classes, color = range(len(row[name])), f"C{names.index(name)}"
+            ax.set_xticks(classes, classes, fontsize=6)
             if log:
-                ax.set_yscale("log")
-                ax.set_ylim(1e-6, 2)
-                ax.set_yticks([1e-6, 1e-3, 1])
+                ax.plot(classes, row[name].numpy(), "o", color=color, markersize=4)
+                ax.set(yscale="log", ylim=(1e-6, 2), yticks=[1e-6, 1e-3, 1])
             else:
+                ax.bar(classes, row[name].numpy(), color=color, width=0.8)
                 ax.set_ylim(0, 1.05)
             if column == 0:
                 ax.set_ylabel(f"{name}\nprobability", fontsize=8)

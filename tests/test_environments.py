@@ -1,6 +1,9 @@
-"""What `make floors` and `make colab-check` are made of; they themselves take too long to stand here."""
+"""What `make floors` and `make colab-check` are made of, which themselves take too long to stand here; and that the
+package is found from every folder."""
 
 import re
+import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -27,3 +30,11 @@ def test_colabs_image_has_what_the_package_requires(line):
     versions = dict(pin.split("==") for pin in lines("tests/environments/colab.txt"))
     wanted = Requirement(line)
     assert versions[wanted.name] in wanted.specifier
+
+
+def test_the_package_is_found_from_the_folder_above_a_clone(tmp_path):
+    """There the clone itself, a folder without __init__.py, has the package's name."""
+    (tmp_path / "kdtutor").symlink_to(ROOT, target_is_directory=True)
+    code = "import kdtutor; print(kdtutor.load.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout == "load\n", run.stderr

@@ -1,4 +1,5 @@
-"""What is stored in the notebooks: executed once, valid, nothing skipped, figures with words, each exercise once."""
+"""What is stored in the notebooks: executed once, valid, nothing skipped, figures with words, each exercise once; and
+that a lesson's page is the learner's: a card at its top, checks and verdicts in one hidden cell at its end."""
 
 import re
 from pathlib import Path
@@ -23,6 +24,18 @@ def code_cells(path):
 
 
 notebooks = pytest.mark.parametrize("path", [*NOTEBOOKS, *ASSIGNMENTS], ids=lambda path: path.stem)
+lessons = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def is_hidden(cell):
+    """Whether JupyterLab, Colab and the site all hide a cell's code."""
+    ways = [
+        cell.metadata.get("jupyter", {}).get("source_hidden", False),
+        cell.metadata.get("cellView") == "form",
+        "hide-input" in cell.metadata.get("tags", []),
+    ]
+    assert len({*ways}) == 1, f"{cell.id} must be hidden everywhere or nowhere"
+    return ways[0]
 
 
 def test_all_copies_of_the_courses_address_are_equal():
@@ -71,3 +84,28 @@ def test_a_notebook_is_small_enough_to_read_online(path):
 def test_every_exercise_is_set_once():
     sources = "\n".join(cell.source for path in NOTEBOOKS for cell in code_cells(path))
     assert sorted(re.findall(r'exercises\.check\("(\w+)"', sources)) == sorted(EXERCISES)
+
+
+@lessons
+def test_a_lesson_opens_with_a_card(path):
+    title = next(cell for cell in read(path).cells if cell.cell_type == "markdown" and cell.id != publishing.BADGE)
+    assert title.source.startswith(f"# {int(path.stem[:2])}. ")
+    assert re.findall(r"^> \*\*(.+?)\*\*", title.source, re.MULTILINE) == ["You will learn", "You need", "Time"]
+    assert "minutes to read" in title.source
+
+
+@lessons
+def test_what_only_guards_is_hidden_in_one_cell_at_the_end(path):
+    first, *between, last = code_cells(path)
+    assert is_hidden(first)
+    assert is_hidden(last)
+    assert last.source.startswith("# @title Checks")
+    for cell in between:
+        assert not is_hidden(cell)
+        assert not re.search(r"^ *assert |\bclaims\.|\bledger\.finding\b", cell.source, re.MULTILINE), cell.id
+
+
+@lessons
+def test_every_folding_box_is_whole(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    assert text.count("<details>") == text.count("</details>") == text.count("<summary>") == text.count("</summary>")

@@ -8,6 +8,7 @@ import torch
 from matplotlib.colors import to_rgba
 
 from kdtutor import History, Table, plots
+from kdtutor.course import diagrams
 from kdtutor.statistics import Interval, PairedDifference, paired_difference
 
 
@@ -54,7 +55,7 @@ def test_digits_need_no_titles():
 
 
 @pytest.mark.parametrize("log", [True, False])
-def test_targets_are_bars_below_each_image(log):
+def test_targets_are_bars_or_dots_below_each_image(log):
     rows = [{"hard": torch.eye(10)[i], "soft": torch.full((10,), 0.1 * (i + 1))} for i in range(2)]
     axes = plots.targets(IMAGES[:2], rows, title="two", log=log, titles=["label 3", "label 5"])
     assert len(axes) == 3 * 2
@@ -62,7 +63,9 @@ def test_targets_are_bars_below_each_image(log):
         image, *bars = axes[column::2]
         assert image.images[0].get_array().tolist() == IMAGES[column, 0].tolist()
         for ax, target in zip(bars, row.values(), strict=True):
-            assert [bar.get_height() for bar in ax.patches] == pytest.approx(target.tolist())
+            shown = ax.lines[0].get_ydata() if log else [bar.get_height() for bar in ax.patches]
+            assert list(shown) == pytest.approx(target.tolist())
+            assert ax.get_xticks().tolist() == list(range(10))
             assert ax.get_yscale() == ("log" if log else "linear")
         assert bars[-1].get_xlabel() == "class"
     assert [ax.get_ylabel() for ax in axes[2::2]] == ["hard\nprobability", "soft\nprobability"]
@@ -308,3 +311,10 @@ def test_axes_that_are_given_are_drawn_into(draw):
 def test_paired_draws_into_given_axes():
     axes = plt.figure().subplots(1, 2)
     assert plots.paired([1, 2], [2, 4], ("a", "b"), paired_difference([1, 2], [2, 4]), "title", axes=axes) is axes
+
+
+def test_the_diagram_of_two_targets_names_what_makes_each():
+    ax = diagrams.two_targets()
+    words = [text.get_text() for text in ax.texts]
+    assert {"image", "a person", "label", "teacher", "logits z", "softmax(z)"} <= {*words}
+    assert len([word for word in words if word.startswith(("hard target", "soft target"))]) == 2

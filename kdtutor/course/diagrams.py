@@ -54,6 +54,30 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     return ax
 
 
+def two_targets(*, ax: "Axes | None" = None) -> "Axes":
+    """Two ways from an image to a target: a person's label makes a hard one, a teacher's probabilities a soft one."""
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(9, 2.6))[1]
+    ax.set(xlim=(0, 10), ylim=(1.0, 4.3))
+    ax.axis("off")
+    ax.grid(visible=False)
+
+    image = _box(ax, 0.6, 2.65, 1.0, "image", DATA)
+    person = _box(ax, 2.7, 3.6, 1.5, "a person", DATA)
+    hard = _box(ax, 8.2, 3.6, 3.2, "hard target: 1 for one class,\n0 for all others", DATA)
+    teacher = _box(ax, 2.7, 1.7, 1.5, "teacher", TEACHER)
+    softmax = _box(ax, 5.25, 1.7, 1.4, "softmax(z)", TEACHER)
+    soft = _box(ax, 8.2, 1.7, 3.2, "soft target: a probability\nfor every class", TEACHER)
+
+    _arrow(ax, image, person)
+    _arrow(ax, image, teacher)
+    _arrow(ax, person, hard, "label")
+    _arrow(ax, teacher, softmax, "logits z")
+    _arrow(ax, softmax, soft)
+    return ax
+
+
 def _box(ax: "Axes", x: float, y: float, width: float, text: str, color: str) -> tuple[float, float, float]:
     """A box with its centre at (x, y); returns centre and width, as the arrows need them."""
     from matplotlib.patches import FancyBboxPatch
