@@ -124,6 +124,7 @@ def stage(source: Path, notebooks: dict[Path, NotebookNode]) -> None:
 
     put(source, Path("README.md"))
     (source / "slider.html").write_text(slider.html(), encoding="utf-8")
+    (source / "slider-of-notebook.html").write_text(slider.html(in_notebook=True), encoding="utf-8")
 
     for image in (ROOT / "data").glob("*/*.png"):
         target = source / image.relative_to(ROOT)

@@ -10,7 +10,7 @@ nb_execution_mode = "off"
 nb_code_prompt_show = "Show code"
 nb_code_prompt_hide = "Hide code"
 suppress_warnings = ["mystnb.unknown_mime_type"]  # what a verdict stores for the ledger, beside its text
-myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath", "substitution"]
+myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 2
 
 default_role = "py:obj"  # `fit` is a link where there is such a thing, else it is code

@@ -1,7 +1,7 @@
 """The temperature slider that works on a page without a kernel: a teacher's logits, baked in, and a short script.
 
-The images are those that notebook 2 shows when it runs on the same data; without MNIST both take the built-in digits.
-Without the script the page shows the soft targets of the first image at the temperature that the slider starts at.
+Without MNIST it takes the digits that the course draws itself. Without the script the page shows the soft targets of
+one image, at the temperature that the slider starts at.
 """
 
 import base64
@@ -10,7 +10,6 @@ import json
 import math
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -19,47 +18,54 @@ from kdtutor import metrics
 from kdtutor.course import teachers
 
 SCRIPT = Path(__file__).parent / "slider.js"
-DIRECTIVE = "```{raw} html\n:file: ../slider.html\n```"
-LOOK_ALIKES = [(2, 7), (9, 4), (4, 9)]  # a digit, and the one that it is to be mistaken for
-START = 3.0  # the temperature at first, where all that the teacher considers can be seen
+DIRECTIVE = "```{raw} html\n:file: ../slider-of-notebook.html\n```"
+START = 3.0  # the temperature at first, as in notebook 2: something shows beside the likeliest class
 
 
-def chosen(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which images the slider shows, the most uncertain first, of a teacher's logits (N, 10) and the labels (N,).
+def most_like(probabilities: Tensor, labels: Tensor, digit: int, other: int, above: float) -> int:
+    """Among the images of a digit to which the teacher gives that digit a probability `above` this, the one to which it
+    gives the other digit the most. `probabilities` are (N, 10), `labels` (N,). Notebook 2 has it, with 0.9."""
+    which = ((labels == digit) & (probabilities[:, digit] > above)).nonzero().squeeze(1)
+    return int(which[probabilities[which, other].argmax()])
 
-    For each pair of LOOK_ALIKES it is the image of the first digit to which the teacher, although its answer is right,
-    gives the second the highest probability; and to compare, the image of all that it is surest of.
-    """
-    probabilities = kd.soften(logits, 1.0)
+
+def chosen(probabilities: Tensor, labels: Tensor) -> list[int]:
+    """Which images the slider shows: a 2 that could be a 7, a 9 that could be a 4, the 2 of notebook 2, of which the
+    teacher is rather sure, and the first image, of which it is very sure. The most uncertain comes first."""
+    images = [
+        most_like(probabilities, labels, 2, 7, above=0.5),
+        most_like(probabilities, labels, 9, 4, above=0.5),
+        most_like(probabilities, labels, 2, 7, above=0.9),
+        0,
+    ]
     entropy = metrics.entropy(probabilities)
-    right = ~metrics.wrong(logits, labels)
-
-    images = [entropy.argmin()]
-    for digit, other in LOOK_ALIKES:
-        candidates = right & (labels == digit)
-        images.append((candidates * probabilities[:, other]).argmax())
-    indices = torch.stack(images)
-    return indices[entropy[indices].argsort(descending=True)]
+    return sorted(set(images), key=lambda image: -entropy[image].item())
 
 
-def html() -> str:
-    """The figure, as a fragment of a page."""
+def html(in_notebook: bool = False) -> str:
+    """The figure, as a fragment of a page. It starts with the most uncertain image, and in notebook 2 with the image
+    that the text there is about."""
     data = kd.load("mnist", fallback="strokes")
     teacher, _ = teachers.load_teacher(data.name)
     held_out = data.validation
     logits = kd.predict(teacher, held_out).double()
-    images = chosen(logits, held_out.labels)
+    probabilities = kd.soften(logits, 1.0)
+    images = chosen(probabilities, held_out.labels)
+    first = images[0]
+    if in_notebook:
+        first = most_like(probabilities, held_out.labels, 2, 7, above=0.9)
 
     choices = "\n".join(
-        _choice(place, held_out.inputs[image], int(held_out.labels[image])) for place, image in enumerate(images)
+        _choice(place, held_out.inputs[image], int(held_out.labels[image]), image == first)
+        for place, image in enumerate(images)
     )
-    p = kd.soften(logits[images[0]], START)
+    p = kd.soften(logits[first], START)
     rows = "\n".join(_row(digit, value) for digit, value in enumerate(p.tolist()))
-    source = "of MNIST's validation images" if data.name == "mnist" else "digits that the course draws itself"
+    source = "MNIST's validation images" if data.name == "mnist" else "digits that the course draws itself"
     return f"""\
 <figure class="slider" aria-label="Temperature slider">
 <figcaption>What a large network answers for an image</figcaption>
-<fieldset class="slider-images"><legend>Four {source}</legend>
+<fieldset class="slider-images"><legend>Image (from {source})</legend>
 {choices}
 </fieldset>
 <label class="slider-temperature">Temperature T = <output>{START:g}</output>
@@ -76,11 +82,11 @@ log<sub>2</sub>(10) = 3.322)</p>
 """
 
 
-def _choice(place: int, image: Tensor, label: int) -> str:
+def _choice(place: int, image: Tensor, label: int, first: bool) -> str:
     png = io.BytesIO()
     Image.fromarray(255 - image[0].numpy()).save(png, format="png", optimize=True)
     source = f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
-    checked = " checked" if place == 0 else " disabled"
+    checked = " checked" if first else " disabled"
     return (
         f'<label><input type="radio" name="slider-image" value="{place}"{checked}>'
         f'<img src="{source}" width="48" height="48" alt="a handwritten {label}"></label>'
