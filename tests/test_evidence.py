@@ -187,10 +187,9 @@ class TestShipped:
     def test_no_choice_is_by_a_seed_of_the_results(self):
         for folder in ("mnist", "usps"):
             for claim in ledger.shipped(folder).values():
-                for comparison, _ in [*claim.decides, *claim.beside]:
-                    rows = Records(ledger.data.shipped() / "evidence" / folder / f"{comparison.study}.jsonl").rows(
-                        "result"
-                    )
+                for seen in [*claim.decides, *claim.beside]:
+                    path = ledger.data.shipped() / "evidence" / folder / f"{seen.comparison.study}.jsonl"
+                    rows = Records(path).rows("result")
                     assert not {row["settings"]["seed"] for row in rows} & {100, 101, 102}
 
     def test_details_have_every_arm(self):
