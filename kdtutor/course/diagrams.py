@@ -27,33 +27,28 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     image = _box(ax, 0.6, 2.7, 1.0, "image", DATA)
     teacher = _box(ax, 2.6, 3.7, 1.7, "teacher\n(large, frozen)", TEACHER)
     student = _box(ax, 2.6, 1.9, 1.7, "student\n(small, learns)", STUDENT)
-    soft = _box(ax, 5.5, 3.7, 2.0, "softmax(z / T)\nsoft targets", TEACHER)
-    answer = _box(ax, 5.5, 1.9, 2.0, "softmax(z / T)", STUDENT)
+    soft = _box(ax, 5.5, 3.7, 2.0, "softmax($z_t$ / T)\nsoft targets", TEACHER)
+    answer = _box(ax, 5.5, 1.9, 2.0, "softmax($z_s$ / T)", STUDENT)
     soft_loss = _box(ax, 8.6, 2.8, 2.0, "T² · KL divergence", LOSS)
 
     _arrow(ax, image, teacher)
     _arrow(ax, image, student)
-    _arrow(ax, teacher, soft, "logits z")
-    _arrow(ax, student, answer, "logits z")
+    _arrow(ax, teacher, soft, "logits $z_t$")
+    _arrow(ax, student, answer, "logits $z_s$")
     _arrow(ax, soft, soft_loss)
     _arrow(ax, answer, soft_loss)
     _gradient(ax, (8.6, 2.45), (6.55, 1.75), bend=-0.25)
     _gradient(ax, (4.5, 1.65), (3.45, 1.65), bend=0)
 
     if hard_term:
-        plain = _box(ax, 5.5, 0.8, 2.0, "softmax(z)", STUDENT)
+        plain = _box(ax, 5.5, 0.8, 2.0, "softmax($z_s$)", STUDENT)
         hard_loss = _box(ax, 8.6, 0.8, 2.0, "cross-entropy\nwith the label", LOSS)
         _arrow(ax, student, plain)
         _arrow(ax, plain, hard_loss)
         _gradient(ax, (7.6, 0.6), (6.5, 0.6), bend=0)
-    ax.text(
-        1.75,
-        0.95 if hard_term else 1.25,
-        "dashed: the gradient, to the student alone",
-        fontsize=9,
-        ha="left",
-        color=STUDENT,
-    )
+        _gradient(ax, (4.5, 0.65), (2.9, 1.54), bend=-0.25)
+    note = "dashed: the gradient,\nto the student alone"
+    ax.text(0.1, 0.75 if hard_term else 1.4, note, fontsize=9, va="center", color=STUDENT)
     return ax
 
 
