@@ -65,7 +65,7 @@ class TestCommand:
         assert main(command) == 0
         printed = capsys.readouterr().out
         assert re.search(r"reverse +(holds|fails|no difference|undecided) +2,000 labels", printed)
-        assert "A quick look: two seeds and few images decide little." in printed
+        assert "A quick look: two seeds and few images decide nothing" in printed
         records = tmp_path / "strokes-quick" / "generations.jsonl"  # not among those of full runs
         before = records.read_bytes()
         assert main(command) == 0
