@@ -46,15 +46,9 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
         _arrow(ax, student, plain)
         _arrow(ax, plain, hard_loss)
         _gradient(ax, (7.6, 0.6), (6.5, 0.6), bend=0)
-<<<<<<< HEAD
-    ax.text(
-        1.75,
-        0.95 if hard_term else 1.25,
-        "dashed: the gradient, to the student alone",
-        fontsize=9,
-        ha="left",
-        color=STUDENT,
-    )
+        _gradient(ax, (4.5, 0.65), (2.9, 1.54), bend=-0.25)
+    note = "dashed: the gradient,\nto the student alone"
+    ax.text(0.1, 0.75 if hard_term else 1.4, note, fontsize=9, va="center", color=STUDENT)
     return ax
 
 
@@ -79,11 +73,6 @@ def two_targets(*, ax: "Axes | None" = None) -> "Axes":
     _arrow(ax, person, hard, "label")
     _arrow(ax, teacher, softmax, "logits z")
     _arrow(ax, softmax, soft)
-=======
-        _gradient(ax, (4.5, 0.65), (2.9, 1.54), bend=-0.25)
-    note = "dashed: the gradient,\nto the student alone"
-    ax.text(0.1, 0.75 if hard_term else 1.4, note, fontsize=9, va="center", color=STUDENT)
->>>>>>> n34
     return ax
 
 
