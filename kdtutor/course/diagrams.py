@@ -1,5 +1,6 @@
 """Diagrams of the course, drawn with Matplotlib: what is computed from what, and where the gradient flows."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,35 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
         _arrow(ax, plain, hard_loss)
         _gradient(ax, (7.6, 0.6), (6.5, 0.6), bend=0)
     ax.text(1.75, 0.95 if hard_term else 1.25, "dashed: the gradient, to the student alone", fontsize=9, ha="left", color=STUDENT)
+    return ax
+
+
+def fair_comparison(*, ax: "Axes | None" = None) -> "Axes":
+    """The four steps of a comparison from left to right, below each the images that it uses."""
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(9, 1.6))[1]
+    ax.set(xlim=(0, 10), ylim=(1.3, 3.1))
+    ax.axis("off")
+    ax.grid(visible=False)
+
+    steps = [
+        _box(ax, 1.2, 2.6, 1.9, "1. check\nthe teacher", TEACHER),
+        _box(ax, 3.7, 2.6, 1.9, "2. tune\neach side", STUDENT),
+        _box(ax, 6.2, 2.6, 1.9, "3. train pairs\nof new seeds", STUDENT),
+        _box(ax, 8.7, 2.6, 1.9, "4. measure,\nonce", LOSS),
+    ]
+    for before, after in pairwise(steps):
+        _arrow(ax, before, after)
+
+    images = (
+        "validation images",
+        "learn from training images,\nchoose on validation images",
+        "training images",
+        "test images",
+    )
+    for (x, _, _), text in zip(steps, images, strict=True):
+        ax.text(x, 2.05, text, ha="center", va="top", fontsize=9, color=DATA)
     return ax
 
 
