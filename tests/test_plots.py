@@ -8,6 +8,7 @@ import torch
 from matplotlib.colors import to_rgba
 
 from kdtutor import History, Table, plots
+from kdtutor.course import diagrams
 from kdtutor.statistics import Interval, PairedDifference, paired_difference
 
 
@@ -319,3 +320,13 @@ def test_axes_that_are_given_are_drawn_into(draw):
 def test_paired_draws_into_given_axes():
     axes = plt.figure().subplots(1, 2)
     assert plots.paired([1, 2], [2, 4], ("a", "b"), paired_difference([1, 2], [2, 4]), "title", axes=axes) is axes
+
+
+def test_the_diagram_of_a_fair_comparison_says_which_images_each_step_uses():
+    ax = plt.figure().subplots()
+    assert diagrams.fair_comparison(ax=ax) is ax
+    words = texts(ax.texts)
+    assert [word for word in words if word[:2] in ("1.", "2.", "3.", "4.")] == [
+        "1. check\nthe teacher", "2. tune\neach side", "3. train pairs\nof new seeds", "4. measure,\nonce",
+    ]  # fmt: skip
+    assert [word for word in words if word.endswith("images")][-1] == "test images"
