@@ -225,6 +225,19 @@ def intervals(differences: dict[str, PairedDifference], xlabel: str, title: str,
     return ax
 
 
+def dots(groups: dict[str, Sequence[float]], xlabel: str, title: str, *, ax: Axes | None = None) -> Axes:
+    """Named groups of numbers, one below the other: a dot for each number, and a bar across at their mean."""
+    ax = ax or plt.subplots(figsize=(7.2, 1.2 + 0.36 * len(groups)))[1]
+    for i, values in enumerate(groups.values()):
+        ax.plot(values, [i] * len(values), "o", color="C0", alpha=0.5, linestyle="")
+        ax.plot(fmean(values), i, "|", color="black", markersize=16, markeredgewidth=2)
+    ax.set_yticks(range(len(groups)), groups)
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel=xlabel, title=title)
+    return ax
+
+
 def spread(
     x: Sequence[float],
     groups: dict[str, Sequence[Sequence[float]]],

@@ -274,6 +274,16 @@ def test_a_spread_of_many_places_is_without_markers():
     assert all(line.get_xdata().tolist() == list(many) for line in ax.lines)
 
 
+def test_dots_show_every_number_and_the_mean_of_each_group():
+    ax = plots.dots({"alone": [200.0, 220.0, 240.0], "distilled": [130.0]}, "errors", "title")
+    drawn = [(list(map(float, line.get_xdata())), list(line.get_ydata())) for line in ax.lines]
+    assert drawn[:2] == [([200.0, 220.0, 240.0], [0, 0, 0]), ([220.0], [0])]
+    assert drawn[2:] == [([130.0], [1]), ([130.0], [1])]
+    assert texts(ax.get_yticklabels()) == ["alone", "distilled"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first group on top
+    assert (ax.get_xlabel(), ax.get_title(loc="left") or ax.get_title()) == ("errors", "title")
+
+
 def test_one_spread_needs_no_legend():
     assert plots.spread([1, 4], {"alone": SEEDS["alone"]}, "T", "errors", "by T").get_legend() is None
 
@@ -297,10 +307,11 @@ def test_plane_shows_a_probability_and_its_boundary():
         lambda ax: plots.heatmap(torch.zeros(10, 10), "x", "y", "title", ax=ax),
         lambda ax: plots.curves({"a": History(validation_errors=[3.0, 2.0])}, "title", ax=ax),
         lambda ax: plots.intervals(DIFFERENCES, "x", "title", ax=ax),
+        lambda ax: plots.dots({"a": [1.0, 2.0]}, "x", "title", ax=ax),
         lambda ax: plots.spread([1, 4], SEEDS, "x", "y", "title", ax=ax),
         lambda ax: plots.plane(torch.eye(3), (0, 1, 0, 1), "title", ax=ax),
     ],
-    ids=["lines", "bars", "heatmap", "curves", "intervals", "spread", "plane"],
+    ids=["lines", "bars", "heatmap", "curves", "intervals", "dots", "spread", "plane"],
 )
 def test_axes_that_are_given_are_drawn_into(draw):
     ax = plt.figure().subplots()
@@ -330,3 +341,13 @@ def test_the_poster_of_kl_div_shows_each_value_in_its_row_and_the_right_call_in_
     assert calls[1] == 'F.kl_div(log_p, q, reduction="batchmean")'
     assert len({text.get_color() for text in shown[1:]}) == 1
     assert shown[0].get_color() != shown[1].get_color()
+
+
+def test_the_diagram_of_a_fair_comparison_says_which_images_each_step_uses():
+    ax = plt.figure().subplots()
+    assert diagrams.fair_comparison(ax=ax) is ax
+    words = texts(ax.texts)
+    assert [word for word in words if word[:2] in ("1.", "2.", "3.", "4.")] == [
+        "1. check\nthe teacher", "2. tune\neach side", "3. train pairs\nof new seeds", "4. measure,\nonce",
+    ]  # fmt: skip
+    assert [word for word in words if word.endswith("images")][-1] == "test images"

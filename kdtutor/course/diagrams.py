@@ -1,5 +1,6 @@
 """Diagrams of the course, drawn with Matplotlib: what is computed from what, and where the gradient flows."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -130,6 +131,35 @@ def _poster_row(ax: "Axes", y: float, call: str, value: float, meaning: str, col
     ax.text(0.15, y + 0.3, call, fontsize=9.5, family="monospace", va="center")
     ax.text(5.05, y + 0.3, f"{value:.3f}", fontsize=12, weight="bold", color=color, va="center", ha="right")
     ax.text(5.35, y + 0.3, meaning, fontsize=10, va="center")
+
+
+def fair_comparison(*, ax: "Axes | None" = None) -> "Axes":
+    """The four steps of a comparison from left to right, below each the images that it uses."""
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(9, 1.6))[1]
+    ax.set(xlim=(0, 10), ylim=(1.3, 3.1))
+    ax.axis("off")
+    ax.grid(visible=False)
+
+    steps = [
+        _box(ax, 1.2, 2.6, 1.9, "1. check\nthe teacher", TEACHER),
+        _box(ax, 3.7, 2.6, 1.9, "2. tune\neach side", STUDENT),
+        _box(ax, 6.2, 2.6, 1.9, "3. train pairs\nof new seeds", STUDENT),
+        _box(ax, 8.7, 2.6, 1.9, "4. measure,\nonce", LOSS),
+    ]
+    for before, after in pairwise(steps):
+        _arrow(ax, before, after)
+
+    images = (
+        "validation images",
+        "learn from training images,\nchoose on validation images",
+        "training images",
+        "test images",
+    )
+    for (x, _, _), text in zip(steps, images, strict=True):
+        ax.text(x, 2.05, text, ha="center", va="top", fontsize=9, color=DATA)
+    return ax
 
 
 def _box(ax: "Axes", x: float, y: float, width: float, text: str, color: str) -> tuple[float, float, float]:
