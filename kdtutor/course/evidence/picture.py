@@ -18,9 +18,14 @@ OPENING = {
     "teacher's hard answers": study.HARD,
     "teacher's probabilities": study.SOFT,
 }
-WITH_VIEWS = {
-    "labels of all 10,000, shifted views": study.ALL_SHIFTED,
-    "teacher's probabilities, shifted views": study.SOFT_SHIFTED,
+# What notebook 7 takes apart.
+CONTROLS = {
+    "1,000 labels": study.FEW,
+    "1,000 labels, shifted views": study.FEW_SHIFTED,
+    "teacher of the same 1,000 labels": study.SOFT_OF_SAME,
+    "labels of all 10,000": study.ALL,
+    "teacher's hard answers": study.HARD,
+    "teacher's probabilities": study.SOFT,
 }
 
 
@@ -31,7 +36,9 @@ def mean_errors(name: str) -> int:
 
 def small_student(arms: Mapping[str, str] = OPENING, title: str = "", *, ax: "Axes") -> "Axes":
     """Draw the test errors of each arm's ten students as dots, and their mean as a bar, from the shipped records. arms:
-    names for the axis, and the arms of the experiment."""
+    names for the axis, and the arms of the experiment; those that the records don't have (yet) are left out."""
+    recorded = ledger.arms(*EXPERIMENT)
+    arms = {name: arm for name, arm in arms.items() if arm in recorded}
     for place, arm in enumerate(arms.values()):
         errors = [row["errors"] for row in ledger.results(*EXPERIMENT, arm)]
         ax.plot(errors, [place] * len(errors), "o", color="C0", alpha=0.5)
