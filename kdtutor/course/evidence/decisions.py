@@ -25,8 +25,8 @@ DECISIONS = [
         "Few labels, many images without, a good teacher",
         "Ask the teacher about all images, and train on its probabilities. Its hard answers do nearly as well.",
         {
-            "teacher, for the shifted labels": lessons.INGREDIENTS["10,000 answers, teacher of 55,000 labels"],
-            "probabilities, for hard answers": lessons.INGREDIENTS["probabilities, not hard answers"],
+            "teacher instead of shifted labels": lessons.INGREDIENTS["10,000 answers, teacher of 55,000 labels"],
+            "probabilities instead of hard answers": lessons.INGREDIENTS["probabilities, not hard answers"],
         },
         "7.1",
     ),
@@ -40,7 +40,7 @@ DECISIONS = [
         "Two methods to compare",
         "Give each its own learning rate, with worse ones on either side, and several paired seeds.",
         {
-            "teacher, both at 0.001": lessons.AT_ONE_RATE["both at 0.001"],
+            "teacher instead of labels, both at 0.001": lessons.AT_ONE_RATE["both at 0.001"],
             "both at 0.01": lessons.AT_ONE_RATE["both at 0.01"],
         },
         "7.3",
@@ -48,22 +48,22 @@ DECISIONS = [
     Decision(
         "Labels that are partly wrong",
         "Stop a teacher where its errors on clean validation images are fewest, and learn from its answers.",
-        {"teacher stopped early": lessons.WRONG_LABELS["teacher stopped early"]},
+        {"teacher stopped early instead of labels": lessons.WRONG_LABELS["teacher stopped early"]},
         "7.4",
     ),
     Decision(
         "All labels, and a teacher at hand",
         "Expect a modest gain, and ask first what augmentation does by itself.",
         {
-            "teacher, for labels": lessons.width(100, 10),
-            "shifted labels, for labels": Comparison(*ALL, a.LABELS, a.LABELS_SHIFTED),
+            "teacher instead of labels": lessons.width(100, 10),
+            "shifted images, labels": Comparison(*ALL, a.LABELS, a.LABELS_SHIFTED),
         },
         "7.5",
     ),
     Decision(
         "A student of very few units",
         "Make it wider, or train it longer, before you look for a better teacher.",
-        {"teacher, 30 units": lessons.width(30, 10), "5 units": lessons.width(5, 10)},
+        {"teacher instead of labels, 30 units": lessons.width(30, 10), "5 units": lessons.width(5, 10)},
         "7.5",
     ),
     Decision(
@@ -80,22 +80,22 @@ DECISIONS = [
         "Data in several places that can't be put together",
         "Train one teacher in each place, and average their answers.",
         {
-            "ten such teachers, for one": lessons.TEN_TEACHERS["ten teachers of 800 labels each"],
-            "all data in one place, for one": lessons.TEN_TEACHERS["one teacher of all 8,000 labels"],
+            "ten such teachers instead of one": lessons.TEN_TEACHERS["ten teachers of 800 labels each"],
+            "one teacher of all the data": lessons.TEN_TEACHERS["one teacher of all 8,000 labels"],
         },
         "8.1",
     ),
     Decision(
         "Several teachers of the same data",
         "One will do: don't expect much from their average.",
-        {"ten teachers, for one": lessons.TEN_TEACHERS["ten teachers of the same 800 labels"]},
+        {"ten teachers instead of one": lessons.TEN_TEACHERS["ten teachers of the same 800 labels"]},
         "8.1",
     ),
     Decision(
         "A choice of teachers",
         "Take the one with the fewest validation errors, trained to the end.",
         {
-            "300 units, for 100": lessons.KINDS_OF_TEACHERS["300 units"],
+            "300 units instead of 100": lessons.KINDS_OF_TEACHERS["300 units"],
             "stopped early": lessons.KINDS_OF_TEACHERS["100 units, stopped early"],
         },
         "8.2",
@@ -113,8 +113,8 @@ DECISIONS = [
         "A student that works on other images than the teacher's",
         "Ask the teacher about *those* images.",
         {
-            "teacher, for 100 labels": lessons.ANOTHER_DOMAIN["teacher, no label"],
-            "its own images, for the student's": Comparison(*DOMAINS, x.UNLABELLED, x.FROM_HOME),
+            "teacher instead of 100 labels": lessons.ANOTHER_DOMAIN["teacher, no label"],
+            "its own images instead of the student's": Comparison(*DOMAINS, x.UNLABELLED, x.FROM_HOME),
         },
         "8.4",
     ),
