@@ -188,3 +188,40 @@ def _arrow(ax: "Axes", start: tuple[float, float, float], end: tuple[float, floa
 def _gradient(ax: "Axes", tail: tuple[float, float], head: tuple[float, float], bend: float) -> None:
     style = {"arrowstyle": "-|>", "linestyle": "--", "color": STUDENT, "linewidth": 1.3}
     ax.annotate("", head, tail, arrowprops={**style, "connectionstyle": f"arc3,rad={bend}"})
+
+
+def who_teaches_whom() -> list["Axes"]:
+    """Four ways to place a teacher, a panel each: an ensemble, a network like itself, two students, an assistant."""
+    import matplotlib.pyplot as plt
+
+    panels = list(plt.subplots(1, 4, figsize=(10, 2.6))[1])
+    titles = ("an ensemble", "a network like itself", "each other", "an assistant")
+    for ax, title in zip(panels, titles, strict=True):
+        ax.set(xlim=(0, 3.4), ylim=(0.2, 3.2))
+        ax.set_title(title, loc="center")
+        ax.axis("off")
+    ensemble, itself, each_other, assistant = panels
+
+    student = _box(ensemble, 2.6, 1.7, 1.2, "student", STUDENT)
+    for height in (2.7, 1.7, 0.7):
+        _arrow(ensemble, _box(ensemble, 0.7, height, 1.1, "teacher", TEACHER), student)
+
+    first = _box(itself, 0.7, 1.7, 1.2, "784-50-10", TEACHER)
+    _arrow(itself, first, _box(itself, 2.6, 1.7, 1.2, "784-50-10", STUDENT))
+
+    left = _box(each_other, 0.7, 1.7, 1.2, "student", STUDENT)
+    right = _box(each_other, 2.6, 1.7, 1.2, "student", STUDENT)
+    _bent(each_other, (left[0] + 0.3, 2.1), (right[0] - 0.3, 2.1), bend=-0.4)
+    _bent(each_other, (right[0] - 0.3, 1.3), (left[0] + 0.3, 1.3), bend=-0.4)
+
+    teacher = _box(assistant, 0.7, 2.7, 1.1, "teacher", TEACHER)
+    middle = _box(assistant, 1.7, 1.7, 1.2, "assistant", LOSS)
+    student = _box(assistant, 2.7, 0.7, 1.1, "student", STUDENT)
+    _bent(assistant, (teacher[0], 2.34), (middle[0] - 0.6, 1.7), bend=0.3)
+    _bent(assistant, (middle[0], 1.34), (student[0] - 0.55, 0.7), bend=0.3)
+    return panels
+
+
+def _bent(ax: "Axes", tail: tuple[float, float], head: tuple[float, float], bend: float) -> None:
+    style = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.3, "connectionstyle": f"arc3,rad={bend}"}
+    ax.annotate("", head, tail, arrowprops=style)

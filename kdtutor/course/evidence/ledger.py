@@ -122,9 +122,20 @@ def compare(study: str, experiment: str, a: str, b: str, metric: str = "errors")
     return difference(_records(data.shipped() / "evidence" / MAIN, comparison), comparison)
 
 
+def compared(comparisons: Sequence[Comparison]) -> list[Seen]:
+    """Those of the comparisons that the records that ship with the course have, as they came out."""
+    return _seen(data.shipped() / "evidence" / MAIN, comparisons)
+
+
 def results(study: str, experiment: str, arm: str) -> list[Row]:
     """What was measured of an arm's students on the test images, one row per seed; see `protocol.measure`."""
     return verdicts.results(Records(data.shipped() / "evidence" / MAIN / f"{study}.jsonl"), experiment, arm)
+
+
+def arms(study: str, experiment: str) -> list[str]:
+    """The arms of an experiment that have results."""
+    rows = Records(data.shipped() / "evidence" / MAIN / f"{study}.jsonl").rows("result", experiment=experiment)
+    return [*dict.fromkeys(row["settings"]["arm"] for row in rows)]
 
 
 def settings(study: str, experiment: str, arm: str) -> dict[str, float]:

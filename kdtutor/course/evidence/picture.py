@@ -22,10 +22,6 @@ OPENING = {
     "10,000 images, the teacher's probabilities": study.SOFT,
     "10,000 labels": study.ALL,
 }
-SHIFTED = {
-    "10,000 labels, shifted images": study.ALL_SHIFTED,
-    "the teacher's probabilities, shifted images": study.SOFT_SHIFTED,
-}
 
 
 def mean_errors(arm: str) -> int:
@@ -35,7 +31,10 @@ def mean_errors(arm: str) -> int:
 
 def small_student(arms: Mapping[str, str] = OPENING, title: str = "", *, ax: "Axes") -> "Axes":
     """Draw the test errors of each arm's ten students as dots, their mean as a bar and as a number on the right, from
-    the shipped records; a dotted line is the teacher. arms: names for the axis, and the arms of the experiment."""
+    the shipped records; a dotted line is the teacher. arms: names for the axis, and the arms of the experiment; those
+    without records are left out."""
+    recorded = ledger.arms(*EXPERIMENT)
+    arms = {name: arm for name, arm in arms.items() if arm in recorded}
     for place, arm in enumerate(arms.values()):
         errors = [row["errors"] for row in ledger.results(*EXPERIMENT, arm)]
         ax.plot(errors, [place] * len(errors), "o", color="C0", alpha=0.5)
