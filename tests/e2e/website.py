@@ -116,11 +116,11 @@ def test_a_page_fits_on_a_phone(visit, address, shots, name):
     assert page.evaluate(CUT_OFF) == []
     assert page.locator("h1").first.bounding_box()["y"] < PHONE["height"] / 2
     picture(page, shots, f"{name}-phone")
-    code = page.locator("article .cell_input")
-    assert page.locator("article details:not([open]) > .cell_input").count() == code.count(), "code folds"
+    cells = page.locator("article .cell_input").count()
+    assert page.locator("article details:not([open]) > .cell_input").count() == cells, "code folds"
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
-    cut = code.locator("pre").evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length")
-    assert cut == 0
+    code = page.locator("article .highlight pre:not(.cell_output *)")
+    assert code.evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0, "cut off"
 
 
 def picture(page, shots, name):
