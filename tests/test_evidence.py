@@ -65,7 +65,7 @@ class TestCommand:
         assert main(command) == 0
         printed = capsys.readouterr().out
         assert re.search(r"reverse +(holds|fails|no difference|undecided) +2,000 labels", printed)
-        assert "A quick look: two seeds and few images decide little." in printed
+        assert "A quick look: two seeds and few images decide nothing" in printed
         records = tmp_path / "strokes-quick" / "generations.jsonl"  # not among those of full runs
         before = records.read_bytes()
         assert main(command) == 0
@@ -187,10 +187,9 @@ class TestShipped:
     def test_no_choice_is_by_a_seed_of_the_results(self):
         for folder in ("mnist", "usps"):
             for claim in ledger.shipped(folder).values():
-                for comparison, _ in [*claim.decides, *claim.beside]:
-                    rows = Records(ledger.data.shipped() / "evidence" / folder / f"{comparison.study}.jsonl").rows(
-                        "result"
-                    )
+                for seen in [*claim.decides, *claim.beside]:
+                    path = ledger.data.shipped() / "evidence" / folder / f"{seen.comparison.study}.jsonl"
+                    rows = Records(path).rows("result")
                     assert not {row["settings"]["seed"] for row in rows} & {100, 101, 102}
 
     def test_details_have_every_arm(self):

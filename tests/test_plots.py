@@ -318,3 +318,15 @@ def test_the_diagram_of_two_targets_names_what_makes_each():
     words = [text.get_text() for text in ax.texts]
     assert {"image", "a person", "label", "teacher", "logits z", "softmax(z)"} <= {*words}
     assert len([word for word in words if word.startswith(("hard target", "soft target"))]) == 2
+
+
+def test_the_poster_of_kl_div_shows_each_value_in_its_row_and_the_right_call_in_another_colour():
+    values = dict(right=1.5, swapped=2.5, probabilities=-0.5, logs=math.nan, mean=0.15, log_of_softmax=math.inf)
+    ax = diagrams.kl_div_poster(**values, by_hand=torch.tensor(0.25))
+    shown = [text for text in ax.texts if text.get_weight() == "bold"][1:]  # the first is the title
+    assert texts(shown) == ["1.500", "2.500", "-0.500", "nan", "0.150", "inf", "0.250"]
+    calls = [text.get_text() for text in ax.texts if text.get_family() == ["monospace"]]
+    assert calls[0] == 'F.kl_div(log_q, p, reduction="batchmean")'
+    assert calls[1] == 'F.kl_div(log_p, q, reduction="batchmean")'
+    assert len({text.get_color() for text in shown[1:]}) == 1
+    assert shown[0].get_color() != shown[1].get_color()

@@ -4,6 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from torch import Tensor
+
+    Number = float | Tensor
 
 TEACHER, STUDENT, LOSS, DATA = "#0072B2", "#D55E00", "#009E73", "#666666"
 
@@ -24,33 +27,28 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     image = _box(ax, 0.6, 2.7, 1.0, "image", DATA)
     teacher = _box(ax, 2.6, 3.7, 1.7, "teacher\n(large, frozen)", TEACHER)
     student = _box(ax, 2.6, 1.9, 1.7, "student\n(small, learns)", STUDENT)
-    soft = _box(ax, 5.5, 3.7, 2.0, "softmax(z / T)\nsoft targets", TEACHER)
-    answer = _box(ax, 5.5, 1.9, 2.0, "softmax(z / T)", STUDENT)
+    soft = _box(ax, 5.5, 3.7, 2.0, "softmax($z_t$ / T)\nsoft targets", TEACHER)
+    answer = _box(ax, 5.5, 1.9, 2.0, "softmax($z_s$ / T)", STUDENT)
     soft_loss = _box(ax, 8.6, 2.8, 2.0, "T² · KL divergence", LOSS)
 
     _arrow(ax, image, teacher)
     _arrow(ax, image, student)
-    _arrow(ax, teacher, soft, "logits z")
-    _arrow(ax, student, answer, "logits z")
+    _arrow(ax, teacher, soft, "logits $z_t$")
+    _arrow(ax, student, answer, "logits $z_s$")
     _arrow(ax, soft, soft_loss)
     _arrow(ax, answer, soft_loss)
     _gradient(ax, (8.6, 2.45), (6.55, 1.75), bend=-0.25)
     _gradient(ax, (4.5, 1.65), (3.45, 1.65), bend=0)
 
     if hard_term:
-        plain = _box(ax, 5.5, 0.8, 2.0, "softmax(z)", STUDENT)
+        plain = _box(ax, 5.5, 0.8, 2.0, "softmax($z_s$)", STUDENT)
         hard_loss = _box(ax, 8.6, 0.8, 2.0, "cross-entropy\nwith the label", LOSS)
         _arrow(ax, student, plain)
         _arrow(ax, plain, hard_loss)
         _gradient(ax, (7.6, 0.6), (6.5, 0.6), bend=0)
-    ax.text(
-        1.75,
-        0.95 if hard_term else 1.25,
-        "dashed: the gradient, to the student alone",
-        fontsize=9,
-        ha="left",
-        color=STUDENT,
-    )
+        _gradient(ax, (4.5, 0.65), (2.9, 1.54), bend=-0.25)
+    note = "dashed: the gradient,\nto the student alone"
+    ax.text(0.1, 0.75 if hard_term else 1.4, note, fontsize=9, va="center", color=STUDENT)
     return ax
 
 
@@ -76,6 +74,62 @@ def two_targets(*, ax: "Axes | None" = None) -> "Axes":
     _arrow(ax, teacher, softmax, "logits z")
     _arrow(ax, softmax, soft)
     return ax
+
+
+def kl_div_poster(
+    *,
+    right: "Number",
+    swapped: "Number",
+    probabilities: "Number",
+    logs: "Number",
+    mean: "Number",
+    log_of_softmax: "Number",
+    by_hand: "Number",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """A page to print: the right call of `F.kl_div` and six wrong ones, each with the value that it gave.
+
+    Args:
+        right: of the right call, and so on for the wrong ones: arguments swapped, student as probabilities, teacher as
+            log-probabilities, reduction="mean", a student's softmax followed by log, the sum by hand.
+    """
+    import matplotlib.pyplot as plt
+
+    batchmean = 'reduction="batchmean")'
+    rows = [
+        (f"F.kl_div(log_q, p, {batchmean}", right, "Right: KL(teacher || student), averaged over the batch."),
+        (f"F.kl_div(log_p, q, {batchmean}", swapped, "The other direction. The student comes first."),
+        (f"F.kl_div(q, p, {batchmean}", probabilities, "Not a KL. The student needs log_softmax."),
+        (f"F.kl_div(log_q, log_p, {batchmean}", logs, "Log of a log. Say log_target=True, or give p."),
+        ("F.kl_div(log_q, p)", mean, "Divided by the classes, too. Say batchmean."),
+        (f"F.kl_div(q.log(), p, {batchmean}", log_of_softmax, "q was too small to store. Use log_softmax."),
+        ("(p * (p / q).log()).sum()", by_hand, "0 · log 0. Use F.kl_div, or torch.special.xlogy."),
+    ]
+
+    ax = ax or plt.subplots(figsize=(10.6, 5.6))[1]
+    ax.set(xlim=(0, 10), ylim=(-1.5, len(rows) + 1.15))
+    ax.axis("off")
+    ax.grid(visible=False)
+    ax.text(0, len(rows) + 0.65, "F.kl_div on one page", fontsize=17, weight="bold", va="center")
+    for x, head in zip((0.15, 5.05, 5.35), ("You write", "You get", "What it is, and what to do"), strict=True):
+        ax.text(x, len(rows) - 0.02, head, fontsize=10, color=DATA, va="center", ha="right" if x == 5.05 else "left")
+    for i, (call, value, meaning) in enumerate(rows):
+        _poster_row(ax, len(rows) - 1 - i + 0.1, call, float(value), meaning, LOSS if i == 0 else STUDENT)
+    note = (
+        "p = softmax(teacher's logits / T),  log_q = log_softmax(student's logits / T)\n"
+        "Forward, KL(p || q), punishes the student for leaving out what the teacher holds possible: it covers.\n"
+        "Reverse, KL(q || p), punishes it for making up what the teacher rules out: it settles."
+    )
+    ax.text(0.15, -0.95, note, fontsize=10, va="center", linespacing=1.6)
+    return ax
+
+
+def _poster_row(ax: "Axes", y: float, call: str, value: float, meaning: str, color: str) -> None:
+    """A call, its value and what it means, beside a bar of this colour."""
+    ax.plot((0, 0), (y - 0.1, y + 0.7), color=color, linewidth=5, linestyle="-", solid_capstyle="butt")
+    ax.text(0.15, y + 0.3, call, fontsize=9.5, family="monospace", va="center")
+    ax.text(5.05, y + 0.3, f"{value:.3f}", fontsize=12, weight="bold", color=color, va="center", ha="right")
+    ax.text(5.35, y + 0.3, meaning, fontsize=10, va="center")
 
 
 def _box(ax: "Axes", x: float, y: float, width: float, text: str, color: str) -> tuple[float, float, float]:

@@ -31,6 +31,8 @@ class Records:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._state: tuple[int, int] | None = None  # of the file when it was read
+        self._rows: list[Row] = []
 
     def __call__(self, kind: str, make: Callable[..., Row], /, **settings) -> Row:
         return self.find(kind, **settings) or self.add(kind, make, **settings)
@@ -72,6 +74,13 @@ class Records:
         """The rows of the file, if there is one, except for a last line that was cut off and for repetitions."""
         if not self.path.is_file():
             return []
+        status = self.path.stat()
+        state = (status.st_mtime_ns, status.st_size)
+        if state != self._state:
+            self._rows, self._state = self._read(), state
+        return self._rows
+
+    def _read(self) -> list[Row]:
         rows = {}
         whole_lines = self.path.read_bytes().split(b"\n")[:-1]
         for number, line in enumerate(whole_lines, 1):

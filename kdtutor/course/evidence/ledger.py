@@ -206,4 +206,10 @@ def _in_one_line(seen: Seen) -> str:
 
 
 def _records(folder: Path, comparison: Comparison) -> Records:
-    return Records(folder / f"{comparison.study}.jsonl")
+    return _in_file(folder / f"{comparison.study}.jsonl")
+
+
+@cache
+def _in_file(path: Path) -> Records:
+    """One object per file, which reads it once."""
+    return Records(path)
