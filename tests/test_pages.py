@@ -9,15 +9,17 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 from urllib.parse import urlsplit
 
 import nbformat
 import pytest
 
 from kdtutor.course import claims
-from kdtutor.course.evidence import picture
+from kdtutor.course.evidence import ledger, picture
 from kdtutor.course.evidence.studies import small_student
 from kdtutor.course.exercises import EXERCISES
+from kdtutor.course.hinton import paper
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "notebooks" / "site" / "pages"
@@ -80,6 +82,28 @@ def test_the_readme_says_what_the_records_have():
     ) in readme
     assert f"The classes that it names do nearly as well ({hard}), and so do true labels ({labels})." in readme
     assert f"{len(claims.CLAIMS)} claims about distillation" in readme
+
+
+def test_the_three_findings_say_what_the_records_have():
+    page = in_one_line(text_of(PAGES / "claims.md"))
+    assert page.startswith("# What we found ## Three findings that surprise ")
+
+    without_3s = paper.students(paper.records(), "without 3", "train")
+    wrong = fmean(row["corrected"]["validation"]["test_wrong_threes"] for row in without_3s)
+    assert f"it gets {100 * (1 - wrong / paper.THREES):.0f} of 100 of them right" in page
+
+    few, hard = picture.mean_errors(small_student.FEW), picture.mean_errors(small_student.HARD)
+    soft = picture.mean_errors(small_student.SOFT)
+    assert f"makes {few} errors of 10,000 on 1,000 labels, {hard} on the classes that the teacher names" in page
+    assert f"for 10,000 images, and {soft} on its probabilities" in page
+    second_step = ledger.compare(*picture.EXPERIMENT, small_student.HARD, small_student.SOFT).interval
+    assert second_step.low < 0 < second_step.high, "whether the second step is luck, nobody can tell"
+
+    same_rate = ("one-rate", "20 views of 1,000 labels, one learning rate for both")
+    low, high = (ledger.compare(*same_rate, f"labels at {rate}", f"teacher at {rate}") for rate in ("0.001", "0.03"))
+    assert low.interval.low > 0 > high.interval.high
+    assert f"makes about {round(low.mean, -1):.0f} errors *more*" in page
+    assert f"At 0.03 it makes about {-round(high.mean, -1):.0f} *fewer*" in page
 
 
 def test_instructors_are_told_how_many_exercises_there_are():

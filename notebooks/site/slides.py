@@ -26,7 +26,7 @@ WHOLE = re.compile(
     r"```.*?^```|\$\$.*?\$\$|<details>.*?</details>", re.DOTALL | re.MULTILINE
 )  # blank lines don't cut it
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+:|#)([^)\s]+)\)")
-FULL, WIDTH = 17, 80  # lines on a slide, and characters in a line of text
+FULL, WIDTH = 19, 85  # lines on a slide, and characters in a line of text
 CODE, FIGURE = 0.7, 12  # the height of a line of code, and of a figure, in lines of text
 
 
@@ -123,7 +123,9 @@ def between_slides(link: re.Match[str]) -> str:
 def height(cell: NotebookNode) -> float:
     """About how many lines of text a piece takes."""
     if cell.cell_type == "markdown":
-        return sum(1 + len(line) // WIDTH for line in cell.source.splitlines()) + 0.7
+        closed = re.sub(r"</summary>.*?</details>", "", cell.source, flags=re.DOTALL)
+        seen = re.sub(r"\]\([^)]+\)", "", closed)  # a link's address isn't
+        return sum(1 + len(line) // WIDTH for line in seen.splitlines()) + 0.7
     lines = len(cell.source.splitlines())
     for output in cell.outputs:
         data = output.get("data", {})

@@ -1,11 +1,13 @@
 """The built site (`make site`) in a browser: what it asks of the network, how it reads on a laptop and on a phone, by
-light and by dark, with a keyboard and for a screen reader; and the slider's numbers against the package's.
+light and by dark, on paper, with a keyboard and for a screen reader; the slider's numbers against the package's; and
+the slides of a small notebook.
 
 axe-core finds what is wrong for assistive technology, https://github.com/dequelabs/axe-core.
 """
 
 import functools
 import http.server
+import importlib
 import os
 import re
 import shutil
@@ -16,6 +18,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import nbformat
 import pytest
 
 import kdtutor as kd
@@ -24,6 +27,7 @@ from kdtutor.course import publishing, teachers
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "build" / "site"
+sys.path.insert(0, str(ROOT / "notebooks" / "site"))  # its modules aren't part of the package
 AXE = ROOT / "build" / "node" / "node_modules" / "axe-core" / "axe.min.js"
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 COURSE = ["course", *(f"notebooks/{path.stem}" for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")))]
@@ -112,6 +116,11 @@ def test_a_page_fits_on_a_phone(visit, address, shots, name):
     assert page.evaluate(CUT_OFF) == []
     assert page.locator("h1").first.bounding_box()["y"] < PHONE["height"] / 2
     picture(page, shots, f"{name}-phone")
+    cells = page.locator("article .cell_input").count()
+    assert page.locator("article details:not([open]) > .cell_input").count() == cells, "code folds"
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    code = page.locator("article .highlight pre:not(.cell_output *)")
+    assert code.evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0, "cut off"
 
 
 def picture(page, shots, name):
@@ -120,12 +129,50 @@ def picture(page, shots, name):
     page.screenshot(path=path, full_page=True)
 
 
-def test_the_first_screen_says_what_it_is_and_shows_a_measured_result(visit, address):
+def test_the_first_screen_says_what_it_is_and_shows_a_measured_result_and_the_slider(visit, address):
     page = visit(f"{address}/index.html")
-    for shown in ("h1", ".doors", ".front-result img", ".front-result p >> text=paired seeds"):
+    for shown in ("h1", "text=trains a small network on the answers of a large one", ".doors", ".front img", ".slider"):
         box = page.locator(shown).first.bounding_box()
         assert box["y"] >= 0, shown
         assert box["y"] + box["height"] <= LAPTOP["height"], shown
+
+
+def test_the_course_has_for_each_notebook_a_picture_an_outcome_and_a_time(visit, address):
+    page = visit(f"{address}/course.html")
+    rows = page.locator(".notebooks tbody tr")
+    assert rows.count() == len(COURSE) - 1
+    for row, name in zip(rows.all(), COURSE[1:], strict=True):
+        assert row.locator("a").get_attribute("href") == f"{name}.html"
+        learnt, reading, running = row.locator("td").all_inner_texts()[1:]
+        assert len(learnt.splitlines()[1]) > 10
+        assert re.fullmatch(r"\d+\smin", reading)
+        assert re.fullmatch(r"\d+\ss", running)
+        drawn = "image/png" in (ROOT / f"{name}.ipynb").read_text(encoding="utf-8")
+        assert row.locator("img").count() == drawn
+
+
+def test_what_we_found_begins_with_three_findings(visit, address):
+    page = visit(f"{address}/claims.html")
+    findings = page.locator("article h2").first.locator("xpath=following-sibling::ul[1]/li")
+    assert page.locator("article h2").first.inner_text().startswith("Three findings that surprise")
+    assert findings.count() == findings.locator("a").count() == 3
+
+
+def test_code_folds_on_a_laptop_only_where_the_notebook_hides_it(visit, address):
+    for name in COURSE[1:]:
+        notebook = nbformat.read(ROOT / f"{name}.ipynb", as_version=4)
+        only_for_colab = publishing.course_cell(notebook)
+        hidden = [cell for cell in notebook.cells if "hide-input" in cell.metadata.get("tags", [])]
+        folded = [cell for cell in hidden if cell is not only_for_colab]
+        page = visit(f"{address}/{name}.html")
+        assert page.locator("article details:not([open]) > .cell_input").count() == len(folded)
+        assert page.locator("article details.fold").count() == 0
+
+
+def test_the_cheat_sheet_is_one_sheet_of_paper(visit, address):
+    page = visit(f"{address}/cheatsheet.html")
+    pdf = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
 
 
 def test_a_first_visit_loads_little_and_the_whole_is_small(visit, address):
@@ -239,10 +286,15 @@ def test_the_theme_can_be_switched_and_stays(visit, address):
 
 
 @pytest.fixture(scope="module")
-def logits():
-    """The teacher's, as notebook 2 has them."""
+def shown():
+    """The teacher's logits for the images that the slider shows, and the place among them of notebook 2's image."""
     data = kd.load("mnist", fallback="strokes")
-    return kd.predict(teachers.load_teacher(data.name)[0], data.validation).double()[:4]
+    logits = kd.predict(teachers.load_teacher(data.name)[0], data.validation).double()
+    site_module = importlib.import_module("slider")
+    p = kd.soften(logits, 1.0)
+    images = site_module.chosen(p, data.validation.labels)
+    of_notebook = site_module.most_like(p, data.validation.labels, 2, 7, above=0.9)
+    return logits[images], images.index(of_notebook)
 
 
 def numbers(page):
@@ -254,17 +306,17 @@ def numbers(page):
 
 
 @pytest.mark.parametrize("name", ["index", "notebooks/02_temperature_scaling"])
-def test_the_slider_shows_what_the_package_computes(visit, address, logits, name):
+def test_the_slider_shows_what_the_package_computes(visit, address, shown, name):
     page = visit(f"{address}/{name}.html")
-    for image, z in enumerate(logits):
+    for image, z in enumerate(shown[0]):
         page.locator(".slider input[type=radio]").nth(image).check()
         for exponent in (-1, 0, 0.6, 1, 2):
             page.locator(".slider input[type=range]").evaluate(
                 "(one, value) => { one.value = value; one.dispatchEvent(new Event('input')) }", str(exponent)
             )
             probabilities, bars, entropy, temperature = numbers(page)
-            p = kd.soften(z, 10**exponent)
-            assert temperature == pytest.approx(10**exponent, abs=0.005)
+            assert temperature == float(f"{10**exponent:.2g}")
+            p = kd.soften(z, temperature)
             assert probabilities == pytest.approx(p.tolist(), abs=0.5001e-4)
             assert bars == pytest.approx((100 * p).tolist(), abs=1e-3)
             assert entropy == pytest.approx(metrics.entropy(p).item(), abs=0.5001e-3)
@@ -275,18 +327,49 @@ def test_the_slider_moves_by_keyboard_and_says_so(visit, address):
     page = visit(f"{address}/index.html")
     before = numbers(page)
     page.locator(".slider input[type=range]").focus()
-    for _ in range(30):
+    for _ in range(6):
         page.keyboard.press("ArrowRight")
     after = numbers(page)
-    assert after[3] == pytest.approx(10**0.6, abs=0.005)
+    assert (before[3], after[3]) == (3, 4)
     assert after[2] > before[2]
-    assert page.locator(".slider input[type=range]").get_attribute("aria-valuetext") == f"T = {after[3]:.2f}"
+    assert page.locator(".slider input[type=range]").get_attribute("aria-valuetext") == "T = 4"
 
 
-def test_without_a_script_the_slider_shows_t_1(visit, address, logits):
-    page = visit(f"{address}/index.html", javascript=False)
-    probabilities, _, entropy, temperature = numbers(page)
-    assert temperature == 1
-    assert probabilities == pytest.approx(kd.soften(logits[0], 1.0).tolist(), abs=0.5001e-4)
-    assert entropy == pytest.approx(metrics.entropy(kd.soften(logits[0], 1.0)).item(), abs=0.5001e-3)
-    assert page.locator(".slider input[type=range]").is_disabled()
+@pytest.mark.parametrize("javascript", [True, False])
+def test_the_slider_starts_on_an_uncertain_image_at_t_3_and_in_notebook_2_on_its_own(visit, address, shown, javascript):
+    logits, of_notebook = shown
+    entropy = metrics.entropy(kd.soften(logits, 1.0))
+    assert entropy.argmax() == 0
+    for name, image in (("index", 0), ("notebooks/02_temperature_scaling", of_notebook)):
+        page = visit(f"{address}/{name}.html", javascript=javascript)
+        assert page.locator(".slider input:checked").get_attribute("value") == str(image)
+        probabilities, _, bits, temperature = numbers(page)
+        p = kd.soften(logits[image], 3.0)
+        assert temperature == 3
+        assert probabilities == pytest.approx(p.tolist(), abs=0.5001e-4)
+        assert bits == pytest.approx(metrics.entropy(p).item(), abs=0.5001e-3)
+        assert page.locator(".slider input[type=range]").is_disabled() != javascript
+
+
+def test_slides_show_without_a_network_step_by_step(visit, tmp_path):
+    cells = [
+        nbformat.v4.new_markdown_cell("# A small lecture\n\nWith $T^2$ in it."),
+        nbformat.v4.new_code_cell("print(1)", outputs=[nbformat.v4.new_output("stream", text="1\n")]),
+        nbformat.v4.new_markdown_cell("## A second slide"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "00_small.ipynb")
+    importlib.import_module("slides").main([tmp_path / "00_small.ipynb"], tmp_path / "slides")
+
+    page = visit((tmp_path / "slides" / "index.html").as_uri())
+    page.get_by_role("link", name="A small lecture").click()
+    page.wait_for_function("window.Reveal?.isReady() && MathJax.startup.promise")
+    page.evaluate("MathJax.startup.promise")
+    assert page.locator("section p mjx-container").count() == 1
+    assert page.evaluate("Reveal.getSlides().length") == 2
+    steps = 0
+    while not page.evaluate("Reveal.isLastSlide()"):
+        page.keyboard.press("ArrowRight")
+        steps += 1
+    assert steps == 3, "the code, its output, the second slide"
+    assert page.faults == []
+    assert [url for url in page.asked if not url.startswith((tmp_path.as_uri(), "data:"))] == []
