@@ -41,7 +41,7 @@ def targets(
     """In each column an image (1, H, W) with its title; below it, for each named set of targets (10,), bars of its
     probabilities, or with `log` dots over a logarithmic axis, where a bar's length would mean nothing."""
     names = list(rows[0])
-    size = 1.2 * len(images) + 0.4, 1.1 + 1.15 * len(names)
+    size = 1.7 * len(images) + 0.4, 1.1 + 1.15 * len(names)
     figure, grid = plt.subplots(1 + len(names), len(images), figsize=size, squeeze=False, sharey="row")
     for column, (image, row) in enumerate(zip(images, rows, strict=True)):
         grid[0, column].imshow(image.squeeze(0).numpy(), cmap="gray_r")
@@ -50,7 +50,7 @@ def targets(
             grid[0, column].set_title(titles[column], fontsize=8, loc="center")
         for ax, name in zip(grid[1:, column], names, strict=True):
             classes, color = range(len(row[name])), f"C{names.index(name)}"
-            ax.set_xticks(classes, classes, fontsize=6)
+            ax.set_xticks(classes, classes, fontsize=8)
             if log:
                 ax.plot(classes, row[name].numpy(), "o", color=color, markersize=4)
                 ax.set(yscale="log", ylim=(1e-6, 2), yticks=[1e-6, 1e-3, 1])

@@ -191,7 +191,7 @@ def page(notebook: NotebookNode, path: Path) -> NotebookNode:
         cells.append(cell)
         if cell.cell_type == "markdown":
             cell.source = relink(cell.source, path)
-        if "ipywidgets.FloatLogSlider" in cell.source:
+        if "sliders.temperature(" in cell.source:
             cells.append(nbformat.v4.new_markdown_cell(slider.DIRECTIVE))
         if sentences(cell):
             cell.metadata.setdefault("tags", []).append("sentences")  # a class of its own, whose lines wrap

@@ -238,7 +238,7 @@ def test_a_notebook_restarts_and_runs_twice(notebook, name):
 def test_the_slider_moves_its_picture(notebook):
     opened = notebook(TEMPERATURE)
     opened.run("Run", "Run All Cells")
-    cell = opened.cell(opened.find("FloatLogSlider"))
+    cell = opened.cell(opened.find("sliders.temperature("))
     picture, handle = cell.locator("img.widget-image"), cell.get_by_role("slider")
     content = "async e => [...new Uint8Array(await (await fetch(e.src)).arrayBuffer())].join()"
     for key in ("ArrowRight", "ArrowLeft"):
