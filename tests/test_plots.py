@@ -324,6 +324,15 @@ def test_paired_draws_into_given_axes():
     assert plots.paired([1, 2], [2, 4], ("a", "b"), paired_difference([1, 2], [2, 4]), "title", axes=axes) is axes
 
 
+def test_the_diagram_of_distillation_ends_in_one_loss_where_there_are_two_terms():
+    words = texts(diagrams.distillation().texts)
+    assert {"image", "label $y$", "hard term\ncross-entropy", "soft term\nT² · KL divergence"} <= {*words}
+    assert "loss L\nα · soft + (1 − α) · hard" in words
+    soft_alone = texts(diagrams.distillation(hard_term=False).texts)
+    assert "T² · KL divergence" in soft_alone
+    assert not [word for word in soft_alone if "hard" in word or "label" in word]
+
+
 def test_the_diagram_of_two_targets_names_what_makes_each():
     ax = diagrams.two_targets()
     words = [text.get_text() for text in ax.texts]

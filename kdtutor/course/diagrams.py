@@ -16,12 +16,12 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     """Teacher and student side by side, from the image to the loss; dashed arrows are the gradient's way back.
 
     Args:
-        hard_term: whether the label's cross-entropy is part of the loss.
+        hard_term: whether the label's cross-entropy is part of the loss, and the sum of the two terms is shown.
     """
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.subplots(figsize=(9, 3.9 if hard_term else 3.2))[1]
-    ax.set(xlim=(0, 10), ylim=(0.3 if hard_term else 1.0, 4.3))
+    ax = ax or plt.subplots(figsize=(10.6, 4.3) if hard_term else (9, 3.2))[1]
+    ax.set(xlim=(0, 13) if hard_term else (0, 10), ylim=(-0.6 if hard_term else 1.0, 4.3))
     ax.axis("off")
     ax.grid(visible=False)
 
@@ -30,7 +30,8 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     student = _box(ax, 2.6, 1.9, 1.7, "student\n(small, learns)", STUDENT)
     soft = _box(ax, 5.5, 3.7, 2.0, "softmax($z_t$ / T)\nsoft targets", TEACHER)
     answer = _box(ax, 5.5, 1.9, 2.0, "softmax($z_s$ / T)", STUDENT)
-    soft_loss = _box(ax, 8.6, 2.8, 2.0, "T² · KL divergence", LOSS)
+    divergence = "T² · KL divergence"
+    soft_loss = _box(ax, 8.6, 2.8, 2.0, f"soft term\n{divergence}" if hard_term else divergence, LOSS)
 
     _arrow(ax, image, teacher)
     _arrow(ax, image, student)
@@ -42,15 +43,28 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     _gradient(ax, (4.5, 1.65), (3.45, 1.65), bend=0)
 
     if hard_term:
-        plain = _box(ax, 5.5, 0.8, 2.0, "softmax($z_s$)", STUDENT)
-        hard_loss = _box(ax, 8.6, 0.8, 2.0, "cross-entropy\nwith the label", LOSS)
-        _arrow(ax, student, plain)
-        _arrow(ax, plain, hard_loss)
-        _gradient(ax, (7.6, 0.6), (6.5, 0.6), bend=0)
-        _gradient(ax, (4.5, 0.65), (2.9, 1.54), bend=-0.25)
+        _hard_term(ax, student, soft_loss)
     note = "dashed: the gradient,\nto the student alone"
-    ax.text(0.1, 0.75 if hard_term else 1.4, note, fontsize=9, va="center", color=STUDENT)
+    ax.text(0.1, 0.4 if hard_term else 1.4, note, fontsize=9, va="center", color=STUDENT)
     return ax
+
+
+def _hard_term(ax: "Axes", student: tuple[float, float, float], soft_loss: tuple[float, float, float]) -> None:
+    """The lower half of the diagram: the student's plain answer meets the label, and both terms go into one loss."""
+    plain = _box(ax, 5.5, 0.7, 2.0, "softmax($z_s$)", STUDENT)
+    label = _box(ax, 5.5, -0.2, 2.0, "label $y$", DATA)
+    hard_loss = _box(ax, 8.6, 0.7, 2.0, "hard term\ncross-entropy", LOSS)
+    loss = _box(ax, 11.6, 1.75, 2.6, "loss L\nα · soft + (1 − α) · hard", LOSS)
+
+    _arrow(ax, student, plain)
+    _arrow(ax, plain, hard_loss)
+    _arrow(ax, label, hard_loss)
+    _arrow(ax, soft_loss, loss)
+    _arrow(ax, hard_loss, loss)
+    _gradient(ax, (11.6, 2.15), (9.65, 2.95), bend=0.25)
+    _gradient(ax, (11.6, 1.35), (9.65, 0.55), bend=-0.25)
+    _gradient(ax, (7.6, 0.9), (6.5, 0.9), bend=0)
+    _gradient(ax, (4.5, 0.55), (2.9, 1.54), bend=-0.25)
 
 
 def two_targets(*, ax: "Axes | None" = None) -> "Axes":
@@ -101,14 +115,14 @@ def kl_div_poster(
         (f"F.kl_div(log_q, p, {batchmean}", right, "Right: KL(teacher || student), averaged over the batch."),
         (f"F.kl_div(log_p, q, {batchmean}", swapped, "The other direction. The student comes first."),
         (f"F.kl_div(q, p, {batchmean}", probabilities, "Not a KL. The student needs log_softmax."),
-        (f"F.kl_div(log_q, log_p, {batchmean}", logs, "Log of a log. Say log_target=True, or give p."),
+        (f"F.kl_div(log_q, log_p, {batchmean}", logs, "Log of a negative number. Say log_target=True, or give p."),
         ("F.kl_div(log_q, p)", mean, "Divided by the classes, too. Say batchmean."),
-        (f"F.kl_div(q.log(), p, {batchmean}", log_of_softmax, "q was too small to store. Use log_softmax."),
-        ("(p * (p / q).log()).sum()", by_hand, "0 · log 0. Use F.kl_div, or torch.special.xlogy."),
+        (f"F.kl_div(q.log(), p, {batchmean}", log_of_softmax, "Fails after a softmax. Use log_softmax."),
+        ("(p * (p / q).log()).sum()", by_hand, "Fails where p is 0. Use F.kl_div, or torch.special.xlogy."),
     ]
 
-    ax = ax or plt.subplots(figsize=(10.6, 5.6))[1]
-    ax.set(xlim=(0, 10), ylim=(-1.5, len(rows) + 1.15))
+    ax = ax or plt.subplots(figsize=(10.6, 6.1))[1]
+    ax.set(xlim=(0, 10), ylim=(-2.2, len(rows) + 1.15))
     ax.axis("off")
     ax.grid(visible=False)
     ax.text(0, len(rows) + 0.65, "F.kl_div on one page", fontsize=17, weight="bold", va="center")
@@ -117,11 +131,12 @@ def kl_div_poster(
     for i, (call, value, meaning) in enumerate(rows):
         _poster_row(ax, len(rows) - 1 - i + 0.1, call, float(value), meaning, LOSS if i == 0 else STUDENT)
     note = (
-        "p = softmax(teacher's logits / T),  log_q = log_softmax(student's logits / T)\n"
-        "Forward, KL(p || q), punishes the student for leaving out what the teacher holds possible: it covers.\n"
+        "p = softmax(teacher's logits / T),  log_q = log_softmax(student's logits / T) (last two rows: others)\n"
+        "batchmean divides by the size of the first axis: reshape sequences (B, L, C) to (B · L, C) before the call.\n"
+        "Forward, KL(p || q), punishes the student for ruling out what the teacher thinks possible: it covers.\n"
         "Reverse, KL(q || p), punishes it for making up what the teacher rules out: it settles."
     )
-    ax.text(0.15, -0.95, note, fontsize=10, va="center", linespacing=1.6)
+    ax.text(0.15, -1.3, note, fontsize=10, va="center", linespacing=1.6)
     return ax
 
 
