@@ -106,6 +106,24 @@ def test_the_three_findings_say_what_the_records_have():
     assert f"At 0.03 it makes about {-round(high.mean, -1):.0f} *fewer*" in page
 
 
+@pytest.mark.parametrize("name", ["mnist", "strokes"])
+def test_the_comparison_that_ships_was_fair_to_both_sides(name):
+    """Each side has the best of the values tried, with worse learning rates on either side of it."""
+    record = json.loads(text_of(ROOT / "data" / f"distill-{name}" / "record.json"))
+    settings, choice = record["settings"], record["choice"]
+    tried = choice["validation errors"]
+    rates = {side: choice["lr"].index(settings[side]["lr"]) for side in ("alone", "distilled")}
+    assert all(0 < rate < len(choice["lr"]) - 1 for rate in rates.values())
+    assert tried["alone"][rates["alone"]] == min(tried["alone"])
+
+    weight = choice["alpha"].index(settings["distilled"]["alpha"])
+    temperature = choice["temperature"].index(settings["distilled"]["temperature"])
+    fewest = min(errors for of_rate in tried["distilled"] for of_weight in of_rate for errors in of_weight)
+    assert tried["distilled"][rates["distilled"]][weight][temperature] == fewest
+    assert 0 < temperature < len(choice["temperature"]) - 1
+    assert not {*choice["seeds"]} & {*range(settings["seeds"])}
+
+
 def test_instructors_are_told_how_many_exercises_there_are():
     assert f"exercise cells, {len(EXERCISES)} in all" in in_one_line(text_of(PAGES / "instructors.md"))
 
