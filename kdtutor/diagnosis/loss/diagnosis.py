@@ -119,14 +119,22 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _analyse_either_way(loss: Loss) -> Analysis:
-    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged."""
+    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged.
+
+    That some formula fits the exchanged loss isn't enough: the teacher must be trained where the student should be.
+    Where student and teacher were told by their places alone, exchanging them is but another guess.
+    """
     analysis = analyse(loss)
-    if analysis.swapped or (analysis.decomposition.why and not analysis.symptoms.nan):
-        other = analyse(loss.exchanged)
-        soft = other.decomposition.soft
-        if not other.decomposition.why and not (soft and soft.form.reverse):
-            return replace(other, exchanged=not loss.told_by_place)  # by place alone it was but a guess
-    return analysis
+    unknown = analysis.decomposition.why and not analysis.symptoms.nan
+    guess_again = unknown and loss.told_by_place
+    if not (analysis.swapped or guess_again or (unknown and analysis.trains_teacher_instead)):
+        return analysis
+
+    other = analyse(loss.exchanged)
+    soft = other.decomposition.soft
+    if other.decomposition.why or other.symptoms.soft_without_student or not soft or soft.form.reverse:
+        return analysis
+    return replace(other, exchanged=not loss.told_by_place)
 
 
 def _unless_it_wants_probabilities(analysis: Analysis, loss: Loss) -> Analysis:

@@ -69,18 +69,21 @@ class Observation:
 
 
 def observe(
-    loss: Loss, shape: Shape, *, temperature: float = TEMPERATURE, alpha: float = ALPHA, student_scale: float = 1.0,
-    seed: int = 0,
+    loss: Loss, shape: Shape, *, temperature: float = TEMPERATURE, alpha: float = ALPHA,
+    other_student: float | None = None, seed: int = 0,
 ) -> Observation:  # fmt: skip
-    """The loss on random logits of this shape (..., C); the student's are multiplied by `student_scale`."""
+    """The loss on random logits of this shape (..., C). other_student: how far the student's are from those that it has
+    by default, 1.0 for logits that have nothing to do with them; the teacher's and the labels are the same."""
     generator = torch.Generator().manual_seed(seed)
     student, teacher, other_teacher = (
         2 * torch.randn(DRAWS, *shape, generator=generator, dtype=torch.float64) for _ in range(3)
     )
-    student = student_scale * student
     labels = torch.randint(0, shape[-1], (DRAWS, *shape[:-1]), generator=generator)
     step = torch.randint(1, shape[-1], labels.shape, generator=generator)
     other_labels = (labels + step) % shape[-1]
+    if other_student:
+        another = 2 * torch.randn(student.shape, generator=generator, dtype=torch.float64)
+        student = torch.lerp(student, another, other_student)
 
     output, teacher_gradient = outputs(loss, student, teacher, labels, temperature, alpha)
     with_other_teacher, _ = outputs(loss, student, other_teacher, labels, temperature, alpha)
