@@ -178,7 +178,7 @@ def kl_of_bare_logits_with_target_first(s, t):
     return F.kl_div(t, s, reduction="batchmean")
 
 
-@shows("reverse_kl", notes=("underflow",))
+@shows("reverse_kl", "underflow")  # F.kl_div's gradient in a target of 0 is NaN
 def kl_with_logs_of_the_teacher_first(s, t, y, T, alpha):
     soft = F.kl_div(F.log_softmax(t / T, -1), F.softmax(s / T, -1), reduction="batchmean")
     return alpha * T**2 * soft + (1 - alpha) * F.cross_entropy(s, y)
@@ -188,6 +188,11 @@ def kl_with_logs_of_the_teacher_first(s, t, y, T, alpha):
 def reverse_with_log_target(s, t, y):
     a, q = F.log_softmax(t / 5, -1), F.log_softmax(s / 5, -1)
     return 0.6 * 25 * F.kl_div(a, q, reduction="batchmean", log_target=True) + 0.4 * F.cross_entropy(s, y)
+
+
+@shows("reverse_cross_entropy")
+def reverse_without_entropy(s, t):
+    return -(F.softmax(s, 1) * F.log_softmax(t, 1)).sum(1).mean()
 
 
 @shows("reverse_kl")
@@ -1051,7 +1056,7 @@ def weighted_where_the_teacher_is_right(s, t, y):
     return 0.5 * 16 * soft + 0.5 * F.cross_entropy(s, y)
 
 
-@shows(notes=("weighted",))
+@shows(notes=("class_weights",))
 def weighted_by_class(s, t, y):
     weight = torch.arange(1.0, 1 + s.shape[1], dtype=s.dtype)
     return 0.5 * 16 * kl(s, t, 4.0) + 0.5 * F.cross_entropy(s, y, weight=weight)

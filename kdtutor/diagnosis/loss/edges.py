@@ -121,6 +121,10 @@ def _far_apart(loss: Loss, observation: Observation, decomposition: Decompositio
     far[..., 1] = FAR
     far_elsewhere = far.roll(1, -1)
 
+    by_class = bool(decomposition.hard and decomposition.hard.by_class)
+    if by_class:  # class weights are seen where labels change, which they don't here
+        decomposition = replace(decomposition, hard=None)
+
     underflow = clamped = False
     for student, teacher in ((far, mild), (mild, far), (far, far_elsewhere)):
         try:
@@ -130,6 +134,6 @@ def _far_apart(loss: Loss, observation: Observation, decomposition: Decompositio
         extreme = replace(observation, student=student, teacher=teacher, labels=labels, output=output)
         if not output.flatten().isfinite().all():
             underflow = underflow or bool(decomposition.predicted(extreme).value.isfinite().all())
-        elif decomposition.remainder == NOTHING and not negligible(decomposition.left_over(extreme), extreme):
-            clamped = True
+        elif decomposition.remainder == NOTHING and not by_class:
+            clamped = clamped or not negligible(decomposition.left_over(extreme), extreme)
     return underflow, clamped

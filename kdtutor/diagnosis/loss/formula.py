@@ -47,6 +47,8 @@ def write_term(term: Term) -> str:
     if isinstance(form, Hard):
         p, z = (p_t, z_t) if form.kernel == "teacher" else (p_s, z_s)
         _, text = HARD_KERNELS[form.kernel]
+        if term.by_class:
+            text = "class-weighted " + text
         return text.format(p=p, z=z)
     method = other_method(form)
     if method:

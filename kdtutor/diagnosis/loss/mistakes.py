@@ -9,6 +9,7 @@ from kdtutor.diagnosis.loss.observation import SEQUENCES
 from kdtutor.diagnosis.loss.terms import CLOSE, Term
 from kdtutor.diagnosis.loss.weights import check_weights
 
+REVERSE_CROSS_ENTROPY = Soft("ce", "softmax", "log_softmax")  # -sum p_s log p_t
 WRONG_INPUTS = {"softmax": "student_probabilities", "logits": "student_logits_raw"}
 WRONG_TARGETS = {"log_softmax": "teacher_log_probabilities", "logits": "teacher_logits_raw", "argmax": "hard_targets"}
 WRONG_HARD = {"softmax_twice": "softmax_twice", "nll_p": "nll_of_probabilities", "teacher": "hard_on_teacher"}
@@ -67,6 +68,9 @@ def check_soft_form(form: Soft, swapped: bool, findings: Findings) -> None:
         findings.add("other_term", form=method[0].format(beta=form.beta))
         return
 
+    if form == REVERSE_CROSS_ENTROPY:
+        findings.add("reverse_cross_entropy")
+        return
     if form.reverse:
         right_sides = form == Soft(form.kernel, reverse=True)
         findings.add_where(reverse_kl=right_sides and not swapped, kl_arguments_swapped=not (right_sides or swapped))
@@ -112,6 +116,7 @@ def check_hard_form(hard: Term, findings: Findings) -> None:
         findings.add(WRONG_HARD[kernel])
     if kernel in OTHER_HARD_TERMS:
         findings.add("other_hard", form=OTHER_HARD_TERMS[kernel])
+    findings.add_where(class_weights=hard.by_class)
     if hard.student_temperature != 1.0:
         findings.add("temperature_on_hard")
 
@@ -147,7 +152,8 @@ def check_numbers(analysis: Analysis, findings: Findings) -> None:
         clamped=edges.clamped and target != "logits",
     )
     if edges.underflow and not symptoms.nan:
-        hintons = not soft or (soft.form.kernel in DIVERGENCES and not soft.form.reverse)
+        proper_reverse = soft and soft.form == Soft(soft.form.kernel, reverse=True)
+        hintons = not soft or (soft.form.kernel in DIVERGENCES and (not soft.form.reverse or proper_reverse))
         findings.add("underflow", as_note=not hintons)  # in other methods it is a risk to know of
 
 

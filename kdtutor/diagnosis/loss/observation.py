@@ -117,8 +117,9 @@ def observe_first(loss: Loss) -> tuple[Loss, tuple[Shape, ...], Observation]:
     Raises ValueError, in the loss's own words, if it takes none.
     """
     first_error = None
-    for shapes, dtype in product((FLAT, TEN_CLASSES, SEQUENCES), (torch.float64, torch.float32)):
-        loss = replace(loss, dtype=dtype)
+    masks = (torch.bool, torch.int64) if "mask" in loss.extra.values() else (torch.int64,)
+    for shapes, dtype, mask in product((FLAT, TEN_CLASSES, SEQUENCES), (torch.float64, torch.float32), masks):
+        loss = replace(loss, dtype=dtype, mask_dtype=mask)
         try:
             return loss, shapes, observe(loss, shapes[0])
         except Exception as error:  # whatever somebody's loss raises

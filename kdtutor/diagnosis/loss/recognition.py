@@ -10,6 +10,7 @@ from itertools import product
 
 from kdtutor.diagnosis.loss.forms import DIVERGENCES, HARD_FORMS, SOFT_FORMS, Hard, Soft
 from kdtutor.diagnosis.loss.observation import Observation
+from kdtutor.diagnosis.loss.rows import total_weight
 from kdtutor.diagnosis.loss.signature import Loss
 from kdtutor.diagnosis.loss.terms import POWERS, TOLERANCE, Temperatures, Term, fit
 
@@ -33,6 +34,8 @@ def hard_terms(loss: Loss, observation: Observation, soft: Term | None) -> Itera
         likely += sorted({*soft.temperatures} - {1.0})
     pairs = tuple(zip(likely, likely, strict=True))
     terms = list(_candidates(dict.fromkeys(HARD_FORMS, pairs), observation, search=False))
+    if not terms and total_weight(observation) is not None:
+        terms = [Term(Hard("ce"), 1.0, 1.0, by_class=True)]
     if terms or loss.takes("temperature"):
         return iter(terms)
 
