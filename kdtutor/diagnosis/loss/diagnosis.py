@@ -72,6 +72,8 @@ class Diagnosis(Report):
                 return f"Mistakes: {names}."
             if self.doubt:
                 return f"I can't tell whether its weights are right: {self.doubt}."
+            if any(note.name == "mean_by_shape" for note in self.notes):
+                return "No known mistake on logits (B, L, C); on (B, C) it is reduction_mean."
             condition = f", if {' and '.join(self.to_be_meant)} is meant" if self.to_be_meant else ""
             return f"No known mistake{condition}."
         unknown = f"I can't tell which formula this is: {self.why}."

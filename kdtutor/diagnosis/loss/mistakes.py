@@ -58,6 +58,8 @@ def find_mistakes(analysis: Analysis, alpha: str | None, findings: Findings) -> 
     if decomposition.remainder in STUDENT_TERMS_IN_WORDS:
         findings.add("student_term", form=STUDENT_TERMS_IN_WORDS[decomposition.remainder])
     check_jumps(analysis, findings)
+    if analysis.edges.mixture_jumps:
+        findings.add("mixture_jumps", beta=analysis.edges.mixture_jumps)
     findings.add_where(teacher_gradient=symptoms.teacher_gradient and not swapped)
 
 
@@ -80,6 +82,7 @@ def check_soft_form(form: Soft, swapped: bool, findings: Findings) -> None:
         if form.target in WRONG_TARGETS and form.kernel != "kl_log_target":
             findings.add(WRONG_TARGETS[form.target])
 
+    findings.add_where(standardised=form.standardised)
     sides = (form.input, form.target)
     findings.add_where(
         log_target_with_probabilities=form.kernel == "kl_log_target",
@@ -126,7 +129,9 @@ def check_reductions(analysis: Analysis, findings: Findings) -> None:
     terms = analysis.decomposition.terms
     for term in terms:
         findings.add_where(
-            reduction_mean=term.class_power == -1 and term.form.kernel not in MEAN_OVER_CLASSES,
+            reduction_mean=term.class_power == -1
+            and not analysis.edges.mean_by_shape
+            and term.form.kernel not in MEAN_OVER_CLASSES,
             batchmean_on_sequences=term.length_power == 0 and term.batch_power == -1,
             batch_twice=term.batch_power == -2,
         )
@@ -134,7 +139,14 @@ def check_reductions(analysis: Analysis, findings: Findings) -> None:
     batch_powers = {term.batch_power for term in terms}
     findings.add_where(sum=batch_powers == {0}, sum_with_mean=0 in batch_powers and batch_powers != {0})
 
-    ratio, length = analysis.edges.on_sequences, SEQUENCES[0][1]
+    edges = analysis.edges
+    findings.add_where(
+        mean_by_shape=edges.mean_by_shape,
+        nan_without_tokens=edges.nan_without_tokens,
+    )
+    if edges.on_padding:
+        findings.add("soft_on_padding", as_note=not edges.expects_padding)
+    ratio, length = edges.on_sequences, SEQUENCES[0][1]
     if ratio is not None:
         as_note = not analysis.edges.flattens
         if math.isnan(ratio):

@@ -23,6 +23,7 @@ NO_EFFECT = 3e-7  # relative; a smaller change is rounding
 # the others differ from it in the batch, in the classes, and in the length.
 FLAT = ((6, 5), (4, 5), (6, 7))
 TEN_CLASSES = ((6, 10), (4, 10))
+OTHER_CLASSES = tuple(((6, classes), (4, classes)) for classes in (3, 4, 6, 7, 8, 9, 20, 21, 100))
 SEQUENCES = ((2, 3, 5), (4, 3, 5), (2, 3, 7), (2, 2, 5))
 Shape = tuple[int, ...]
 
@@ -118,8 +119,10 @@ def observe_first(loss: Loss) -> tuple[Loss, tuple[Shape, ...], Observation]:
     """
     first_error = None
     masks = (torch.bool, torch.int64) if "mask" in loss.extra.values() else (torch.int64,)
-    for shapes, dtype, mask in product((FLAT, TEN_CLASSES, SEQUENCES), (torch.float64, torch.float32), masks):
-        loss = replace(loss, dtype=dtype, mask_dtype=mask)
+    layouts = [(shapes, False) for shapes in (FLAT, TEN_CLASSES, SEQUENCES)]
+    layouts += [(SEQUENCES, True), *((shapes, False) for shapes in OTHER_CLASSES)]
+    for (shapes, dense), dtype, mask in product(layouts, (torch.float64, torch.float32), masks):
+        loss = replace(loss, dtype=dtype, mask_dtype=mask, dense=dense)
         try:
             return loss, shapes, observe(loss, shapes[0])
         except Exception as error:  # whatever somebody's loss raises

@@ -69,6 +69,7 @@ class Loss:
     guessed_alpha: bool = False  # whether alpha may be a number of another kind, as the beta of a mixture
     asked: set[str] = field(default_factory=set, compare=False)  # what was read of an object of settings
     mask_dtype: torch.dtype = torch.int64
+    dense: bool = False  # whether logits (B, L, C) are given to it as (B, C, L, 1), as those of pixels
 
     def __call__(
         self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
@@ -78,7 +79,13 @@ class Loss:
             "student": student.to(self.dtype), "teacher": teacher.to(self.dtype), "labels": labels,
             "temperature": temperature, "alpha": alpha,
         }  # fmt: skip
-        inputs["mask"] = torch.ones(student.shape[:-1], dtype=self.mask_dtype)
+        if self.dense:
+            inputs["student"], inputs["teacher"] = (
+                inputs[x].movedim(-1, 1).unsqueeze(-1) for x in ("student", "teacher")
+            )
+            inputs["labels"] = None if labels is None else labels.unsqueeze(-1)
+        mask = torch.ones(student.shape[:-1], dtype=self.mask_dtype)
+        inputs["mask"] = mask.unsqueeze(-1) if self.dense else mask
         inputs["settings"] = Settings(temperature, alpha, self.asked)
         arguments = {name: inputs[role] for role, name in self.names.items()}
         arguments |= {name: inputs[role] for name, role in self.extra.items()}
@@ -86,7 +93,7 @@ class Loss:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             returned = self.function(**arguments)
-        return _as_scalar(_first_tensor(returned), student.shape)
+        return _as_scalar(_first_tensor(returned), inputs["student"].shape if self.dense else student.shape, self.dense)
 
     def takes(self, role: str) -> bool:
         return role in self.names or role in self.asked
@@ -241,14 +248,14 @@ def _first_tensor(returned: object) -> object:
     return returned
 
 
-def _as_scalar(returned: object, shape: torch.Size) -> Tensor:
+def _as_scalar(returned: object, shape: torch.Size, dense: bool = False) -> Tensor:
     """The loss as one number: the mean over the rows of logits of this shape, the sum over classes."""
     if isinstance(returned, float | int):
         returned = torch.tensor(float(returned), dtype=torch.float64)
     if not isinstance(returned, Tensor) or returned.is_complex():
         raise ValueError(f"loss_fn must return a tensor, got {type(returned).__name__}")
 
-    rows = shape[:-1].numel()
+    rows = shape.numel() // shape[1 if dense else -1]
     if returned.numel() == 1:
         return returned.reshape(())
     if returned.shape == shape or returned.numel() == rows:

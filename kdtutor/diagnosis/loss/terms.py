@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdtutor.diagnosis.loss.forms import Hard, Soft
+from kdtutor.diagnosis.loss.forms import Hard, Soft, standardise
 from kdtutor.diagnosis.loss.observation import NO_EFFECT, Observation, Output, negligible
 from kdtutor.diagnosis.loss.rows import total_weight, weighted_cross_entropy
 
@@ -144,6 +144,8 @@ def _sums(
     (..., D)."""
     draws, classes = len(labels), student.shape[-1]
     leading = student.shape[: student.dim() - teacher.dim()]
+    if isinstance(form, Soft) and form.standardised:
+        student, teacher = standardise(student), standardise(teacher)
     student = student.reshape(*leading, draws, -1, classes) / student_temperature
     teacher = teacher.reshape(draws, -1, classes)
     if isinstance(form, Soft):
