@@ -153,7 +153,7 @@ SMOOTHED = Soft("kl_smoothed", "softmax", "softmax")
 TO_SMOOTHED = Soft("kl_to_smoothed", "softmax", "softmax")
 MIXTURES = (JENSEN_SHANNON, SKEWED, EXCHANGED, BOTH_WAYS, BOTH_WAYS_CE)
 
-# Terms that aren't Hinton's, likely ones first: in words, and as a formula of probabilities or logits {s} and {t}.
+# Terms that aren't Hinton's, likely ones first: in words, and as a formula of {s} and {t}.
 OTHER_METHODS = {
     MSE: ("the squared distance of the logits", "|{s} - {t}|²"),
     SYMMETRIC: ("KL in both directions, added up", "(KL({t} ‖ {s}) + KL({s} ‖ {t}))"),
@@ -172,13 +172,8 @@ OTHER_METHODS = {
         "like a generalised Jensen-Shannon divergence, but the weights of its mixture are exchanged",
         "{beta:g} KL({t} ‖ m) + {rest:g} KL({s} ‖ m), m = {rest:g} {t} + {beta:g} {s}",
     ),
-    BOTH_WAYS: (
-        "KL in both directions, {beta:g} of it forward", "({beta:g} KL({t} ‖ {s}) + {rest:g} KL({s} ‖ {t}))",
-    ),
-    BOTH_WAYS_CE: (
-        "both directions, {beta:g} of it cross-entropy with the teacher and the rest reverse KL",
-        "({beta:g} H({t}, {s}) + {rest:g} KL({s} ‖ {t}))",
-    ),
+    BOTH_WAYS: ("KL in both directions, {beta:g} of it forward", "({beta:g} KL({t} ‖ {s}) + {rest:g} KL({s} ‖ {t}))"),
+    BOTH_WAYS_CE: ("{beta:g} cross-entropy, the rest reverse KL", "({beta:g} H({t}, {s}) + {rest:g} KL({s} ‖ {t}))"),
     SMOOTHED: ("KL with {beta:g} added to the probabilities", "KL({t} + {beta:g} ‖ {s} + {beta:g})"),
     TO_SMOOTHED: ("KL with {beta:g} added to the student's probabilities", "KL({t} ‖ {s} + {beta:g})"),
     SKEWED: ("KL to a mixture that holds {beta:g} of the teacher", "KL({t} ‖ {beta:g} {t} + {rest:g} {s})"),
@@ -216,7 +211,7 @@ def cross_entropy(logits: Tensor, one_hot: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, one_hot: Tensor, gamma: float) -> Tensor:
-    """-(1 - p(label))^gamma log p(label), class by class (Lin et al. 2017)."""
+    """-(1 - p(label))^gamma log p(label) (Lin et al. 2017)."""
     return (1 - logits.softmax(-1)) ** gamma * cross_entropy(logits, one_hot)
 
 
