@@ -178,7 +178,7 @@ def kl_of_bare_logits_with_target_first(s, t):
     return F.kl_div(t, s, reduction="batchmean")
 
 
-@shows("reverse_kl", notes=("underflow",))
+@shows("reverse_kl", "underflow")  # F.kl_div's gradient in a target of 0 is NaN
 def kl_with_logs_of_the_teacher_first(s, t, y, T, alpha):
     soft = F.kl_div(F.log_softmax(t / T, -1), F.softmax(s / T, -1), reduction="batchmean")
     return alpha * T**2 * soft + (1 - alpha) * F.cross_entropy(s, y)
@@ -188,6 +188,11 @@ def kl_with_logs_of_the_teacher_first(s, t, y, T, alpha):
 def reverse_with_log_target(s, t, y):
     a, q = F.log_softmax(t / 5, -1), F.log_softmax(s / 5, -1)
     return 0.6 * 25 * F.kl_div(a, q, reduction="batchmean", log_target=True) + 0.4 * F.cross_entropy(s, y)
+
+
+@shows("reverse_cross_entropy")
+def reverse_without_entropy(s, t):
+    return -(F.softmax(s, 1) * F.log_softmax(t, 1)).sum(1).mean()
 
 
 @shows("reverse_kl")
@@ -1051,7 +1056,7 @@ def weighted_where_the_teacher_is_right(s, t, y):
     return 0.5 * 16 * soft + 0.5 * F.cross_entropy(s, y)
 
 
-@shows(notes=("weighted",))
+@shows(notes=("class_weights",))
 def weighted_by_class(s, t, y):
     weight = torch.arange(1.0, 1 + s.shape[1], dtype=s.dtype)
     return 0.5 * 16 * kl(s, t, 4.0) + 0.5 * F.cross_entropy(s, y, weight=weight)
@@ -1220,12 +1225,12 @@ def generalized_jsd_loss(student_logits, teacher_logits, labels=None, beta=0.5, 
     return divergence[mask].sum() / mask.sum()
 
 
-@shows(notes=("other_term",))
+@shows("nan_without_tokens", notes=("other_term",))
 def trl_gkd(student_logits, teacher_logits, labels=None, beta=0.5, temperature=1.0):
     return generalized_jsd_loss(student_logits, teacher_logits, labels, beta, temperature)
 
 
-@shows("reverse_kl")
+@shows("reverse_kl", "nan_without_tokens")
 def trl_gkd_at_beta_1(student_logits, teacher_logits, labels=None, temperature=1.0):
     return generalized_jsd_loss(student_logits, teacher_logits, labels, 1, temperature)
 
@@ -1244,6 +1249,42 @@ def labml(student_logits, teacher_logits, labels):
         F.log_softmax(student_logits / 5.0, dim=-1), F.softmax(teacher_logits / 5.0, dim=-1)
     )
     return 100.0 * soft + 0.5 * nn.CrossEntropyLoss()(student_logits, labels)
+
+
+@shows(notes=("standardised",))
+def standardised(s, t, y, T, alpha):
+    """Logit standardisation: z-scores, then KL."""
+
+    def z(x):
+        return (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
+
+    return alpha * T**2 * kl(z(s), z(t), T) + (1 - alpha) * F.cross_entropy(s, y)
+
+
+@shows("underflow", notes=("other_hard",))  # p.log() of a softmax
+def focal(s, t, y, T, alpha):
+    p = F.softmax(s, -1).gather(1, y[:, None]).squeeze(1)
+    return alpha * T**2 * kl(s, t, T) + (1 - alpha) * (-((1 - p) ** 2) * p.log()).mean()
+
+
+@shows(notes=("mixture_jumps",))
+def jsd_with_other_ends(s, t, beta):
+    if beta in (0, 1):
+        return kl(s, t, 1.0) if beta == 0 else kl(t, s, 1.0)
+    p, q = s.softmax(-1), t.softmax(-1)
+    m = beta * q + (1 - beta) * p
+    return (beta * q * (q / m).log() + (1 - beta) * p * (p / m).log()).sum(-1).mean()
+
+
+@shows(notes=("mean_by_shape",))
+def divided_by_shape(s, t, T):
+    return kl(s, t, T, "sum") * T**2 / (s.shape[0] * s.shape[1])
+
+
+@shows("soft_on_padding")
+def padding_distilled(s, t, y, T, alpha):
+    s, t = s.reshape(-1, s.shape[-1]), t.reshape(-1, t.shape[-1])
+    return alpha * T**2 * kl(s, t, T) + (1 - alpha) * F.cross_entropy(s, y.reshape(-1), ignore_index=-100)
 
 
 # What no formula here fits, and no mistake is to be claimed of.
@@ -1282,20 +1323,6 @@ def rkd(s, t):
     return F.smooth_l1_loss(distances(s), distances(t))
 
 
-def standardised(s, t, y, T, alpha):
-    """Logit standardisation: z-scores, then KL."""
-
-    def z(x):
-        return (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
-
-    return alpha * T**2 * kl(z(s), z(t), T) + (1 - alpha) * F.cross_entropy(s, y)
-
-
-def focal(s, t, y, T, alpha):
-    p = F.softmax(s, -1).gather(1, y[:, None]).squeeze(1)
-    return alpha * T**2 * kl(s, t, T) + (1 - alpha) * (-((1 - p) ** 2) * p.log()).mean()
-
-
 def nonsense(s, t, y, T, alpha):
     return (alpha * s.sinh() * t.cos()).sum() / T + F.cross_entropy(s.sin() * 3, y)
 
@@ -1328,7 +1355,7 @@ def alpha_squared(s, t, y, T, alpha):
 UNKNOWN = {
     loss.__name__: loss
     for loss in (
-        dkd, dist, rkd, standardised, focal, nonsense, cross_term, half_of_the_classes, temperature_by_example,
+        dkd, dist, rkd, nonsense, cross_term, half_of_the_classes, temperature_by_example,
         random_noise, constant, alpha_squared,
     )
 }  # fmt: skip

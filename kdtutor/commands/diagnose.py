@@ -14,16 +14,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("loss", metavar="FILE.py:NAME", help="a function, or a class or instance of a module")
     parser.add_argument("--alpha", choices=("soft", "hard"), help="the term that alpha is to weigh (default: either)")
     parser.add_argument("--meant", nargs="+", default=[], metavar="FINDING", help="findings that are as you mean them")
-    parser.epilog = "Exit status: 0 without a known mistake, 1 with one, 2 where the formula can't be told."
+    parser.add_argument("--strict", action="store_true", help="count other methods, such as reverse KL, as mistakes")
+    parser.epilog = "Exit status: 0 without a known mistake, 1 with one, 2 where it can't be told."
     parser.set_defaults(work=diagnose_file)
 
 
-def diagnose_file(loss: str, alpha: str | None, meant: list[str]) -> int:
+def diagnose_file(loss: str, alpha: str | None, meant: list[str], strict: bool = False) -> int:
     """Print the diagnosis of a loss, FILE.py:NAME; 0 without a known mistake, 1 with one, 2 where it can't be told."""
     from kdtutor.diagnosis import diagnose
 
     try:
-        diagnosis = diagnose(load_loss(loss), alpha=alpha, meant=meant)
+        diagnosis = diagnose(load_loss(loss), alpha=alpha, meant=meant, strict=strict)
     except (TypeError, ValueError) as error:
         print(f"kdtutor: {error}", file=sys.stderr)
         return 2
@@ -31,7 +32,7 @@ def diagnose_file(loss: str, alpha: str | None, meant: list[str]) -> int:
     print(diagnosis)
     if diagnosis.mistakes:
         return 1
-    if not diagnosis.known:
+    if diagnosis.doubt or not diagnosis.known:
         return 2
     return 0
 

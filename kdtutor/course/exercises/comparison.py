@@ -118,7 +118,7 @@ def _diagnosed(name: str, loss: Callable) -> str | None:
         return loss(student, teacher, temperature)
 
     try:
-        diagnosis = diagnose(whole if name == "distillation_loss" else soft, alpha="soft")
+        diagnosis = diagnose(whole if name == "distillation_loss" else soft, alpha="soft", strict=True)
     except Exception:  # it calls the loss on inputs of its own
         return None
 

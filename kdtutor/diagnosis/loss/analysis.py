@@ -29,6 +29,14 @@ class Analysis:
         trains_teacher = soft and soft.form.reverse and not soft.trains and self.symptoms.teacher_gradient
         return self.exchanged or bool(trains_teacher)
 
+    @property
+    def trains_teacher_instead(self) -> bool:
+        """Whether what the teacher changes, or what the labels change, gives the student no gradient, as it should."""
+        untrained = self.symptoms.teacher_gradient and not self.observation.by_teacher.gradient.any()
+        by_labels = self.observation.by_labels
+        hard_elsewhere = by_labels.value.any() and not by_labels.gradient.any()
+        return bool(untrained or (hard_elsewhere and not self.symptoms.hard_without_gradient))
+
 
 def analyse(loss: Loss) -> Analysis:
     """Observe a loss, take it apart, explain and verify the factors of its terms, and look at its edges.

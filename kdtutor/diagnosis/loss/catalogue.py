@@ -19,6 +19,7 @@ def _read(section: str, lines: Mapping[str, str]) -> dict[str, Finding]:
 
 _introduction, _mistakes, _notes = Path(__file__).with_name("findings.md").read_text(encoding="utf-8").split("\n# ")
 _lines = dict(re.findall(r"- (\w+): `(.+)`", _introduction))
+POLICY = ("reverse_kl", "temperature_differs")  # methods of their own: notes, unless what is meant is Hinton's loss
 MISTAKES, NOTES = _read(_mistakes, _lines), _read(_notes, _lines)
 
 

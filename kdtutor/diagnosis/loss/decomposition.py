@@ -65,7 +65,7 @@ def decompose(loss: Loss, observation: Observation, symptoms: Symptoms) -> Decom
         decomposition = _sum_of_terms(loss, observation, symptoms)
 
     if decomposition.why:
-        return _weighted_by_row(loss, observation) or decomposition
+        return _weighted_by_row(loss, observation, symptoms.no_labels) or decomposition
     return decomposition
 
 
@@ -139,10 +139,11 @@ def _equal(given: Tensor, expected: Tensor) -> bool:
     return given.shape == expected.shape and torch.allclose(given.double(), expected)
 
 
-def _weighted_by_row(loss: Loss, observation: Observation) -> Decomposition | None:
+def _weighted_by_row(loss: Loss, observation: Observation, no_labels: bool) -> Decomposition | None:
     """A likely soft term and cross-entropy, each with its own factor in each row, if the loss is that.
 
-    The gradient in a row's logits is the sum of those of its two terms: C equations for two factors.
+    The gradient in a row's logits is the sum of those of its two terms: C equations for two factors. no_labels: the
+    labels change nothing, so that there is no cross-entropy.
     """
     if not observation.output.gradient.isfinite().all():
         return None
@@ -164,11 +165,13 @@ def _weighted_by_row(loss: Loss, observation: Observation) -> Decomposition | No
             soft = Term(form, *pair)
             soft_values, soft_gradients = soft.output(rows)
             columns = torch.stack([soft_gradients, hard_gradients], -1).squeeze(1)  # (rows, C, 2)
-            weights = torch.linalg.lstsq(columns, wanted).solution.squeeze(-1)  # (rows, 2)
+            if no_labels:
+                columns = columns * torch.tensor([1.0, 0.0], dtype=columns.dtype)
+            weights = torch.linalg.lstsq(columns, wanted, driver="gelsd").solution.squeeze(-1)  # (rows, 2)
 
             values = weights[:, 0] * soft_values + weights[:, 1] * hard_values
             predicted = Output(values.reshape(draws, -1).sum(1), columns @ weights.unsqueeze(-1))
             left = predicted.minus(Output(observation.output.value, wanted))
             if negligible(left, observation):
-                return Decomposition(soft, hard, row_weights=weights)
+                return Decomposition(soft, None if no_labels else hard, row_weights=weights)
     return None

@@ -30,7 +30,7 @@ import torch
 from kdtutor._device import seeded
 from kdtutor.diagnosis.findings import Report
 from kdtutor.diagnosis.loss.analysis import Analysis, analyse
-from kdtutor.diagnosis.loss.catalogue import MISTAKES, NOTES, Findings
+from kdtutor.diagnosis.loss.catalogue import MISTAKES, NOTES, POLICY, Findings
 from kdtutor.diagnosis.loss.decomposition import Decomposition
 from kdtutor.diagnosis.loss.edges import Edges
 from kdtutor.diagnosis.loss.formula import write_formula
@@ -48,11 +48,15 @@ class Diagnosis(Report):
         formula: the loss as text, a mean over the batch; empty where it isn't known.
         why: why the formula can't be told, in a few words; empty where it can.
         taken: which argument was taken for what.
+        doubt: what of a known formula can't be judged, in a few words; empty where all can.
+        to_be_meant: notes that are mistakes where Hinton's loss is meant.
     """
 
     formula: str
     why: str
     taken: str
+    doubt: str = ""
+    to_be_meant: tuple[str, ...] = ()
 
     @property
     def known(self) -> bool:
@@ -64,7 +68,14 @@ class Diagnosis(Report):
         """The mistakes by name in a sentence, or that there is none that is known, or "I can't tell"."""
         names = ", ".join(mistake.name for mistake in self.mistakes)
         if self.known:
-            return f"Mistakes: {names}." if names else "No known mistake."
+            if names:
+                return f"Mistakes: {names}."
+            if self.doubt:
+                return f"I can't tell whether its weights are right: {self.doubt}."
+            if any(note.name == "mean_by_shape" for note in self.notes):
+                return "No known mistake on logits (B, L, C); on (B, C) it is reduction_mean."
+            condition = f", if {' and '.join(self.to_be_meant)} is meant" if self.to_be_meant else ""
+            return f"No known mistake{condition}."
         unknown = f"I can't tell which formula this is: {self.why}."
         return f"{unknown} Wrong in any case: {names}." if names else unknown
 
@@ -77,7 +88,9 @@ class Diagnosis(Report):
         return lines
 
 
-def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[str] = ()) -> Diagnosis:
+def diagnose(
+    loss_fn: Callable, *, alpha: str | None = None, meant: Collection[str] = (), strict: bool = False
+) -> Diagnosis:
     """Find the formula of a distillation loss, and the known mistakes in it.
 
     Args:
@@ -87,7 +100,8 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
             first counts, of a dict its loss, total or total_loss. For other interfaces give an adapter,
             `lambda student, teacher, labels, temperature, alpha: …`.
         alpha: "soft" or "hard", the term that alpha is to weigh; None takes either.
-        meant: names of findings that are as you mean them ("reverse_kl", "sum"): they become notes.
+        meant: names of findings that are as you mean them ("sum", "t2_missing"): they become notes.
+        strict: whether Hinton's loss is meant, so that reverse KL and two temperatures are mistakes and not notes.
 
     What fits no known formula is "I can't tell". Raises TypeError for what can't be called, and ValueError where
     arguments aren't understood, or the loss fails on logits (6, 5), (6, 10) and (2, 3, 5), in float64 and float32.
@@ -100,13 +114,20 @@ def diagnose(loss_fn: Callable, *, alpha: str | None = None, meant: Collection[s
 
     with _undisturbed():
         analysis = _analyse_either_way(read_signature(loss_fn))
+        if analysis.decomposition.why and analysis.loss.guessed_alpha:
+            analysis = _analyse_either_way(analysis.loss.with_alpha_fixed())
     loss = analysis.loss.exchanged if analysis.exchanged else analysis.loss  # as its arguments are named
     analysis = _unless_it_wants_probabilities(analysis, loss)
 
-    findings = Findings(_words(analysis, loss), meant)
+    findings = Findings(_words(analysis, loss), {*meant} if strict else {*meant, *POLICY})
     find_mistakes(analysis, alpha, findings)
     mistakes, notes = tuple(findings.mistakes.values()), tuple(findings.notes.values())
-    return Diagnosis(mistakes, notes, write_formula(analysis), analysis.decomposition.why, loss.described)
+    to_be_meant = tuple(note.name for note in notes if note.name in POLICY and note.name not in meant)
+    doubt = ""
+    if analysis.decomposition.row_weights is not None:
+        doubt = "its examples count differently, for a reason that isn't known"
+    formula, why = write_formula(analysis), analysis.decomposition.why
+    return Diagnosis(mistakes, notes, formula, why, loss.described, doubt, to_be_meant)
 
 
 @contextmanager
@@ -119,14 +140,22 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _analyse_either_way(loss: Loss) -> Analysis:
-    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged."""
+    """The analysis of the loss; or, where only that makes sense, with student and teacher exchanged.
+
+    That some formula fits the exchanged loss isn't enough: the teacher must be trained where the student should be.
+    Where student and teacher were told by their places alone, exchanging them is but another guess.
+    """
     analysis = analyse(loss)
-    if analysis.swapped or (analysis.decomposition.why and not analysis.symptoms.nan):
-        other = analyse(loss.exchanged)
-        soft = other.decomposition.soft
-        if not other.decomposition.why and not (soft and soft.form.reverse):
-            return replace(other, exchanged=not loss.told_by_place)  # by place alone it was but a guess
-    return analysis
+    unknown = analysis.decomposition.why and not analysis.symptoms.nan
+    guess_again = unknown and loss.told_by_place
+    if not (analysis.swapped or guess_again or (unknown and analysis.trains_teacher_instead)):
+        return analysis
+
+    other = analyse(loss.exchanged)
+    soft = other.decomposition.soft
+    if other.decomposition.why or other.symptoms.soft_without_student or not soft or soft.form.reverse:
+        return analysis
+    return replace(other, exchanged=not loss.told_by_place)
 
 
 def _unless_it_wants_probabilities(analysis: Analysis, loss: Loss) -> Analysis:

@@ -17,6 +17,7 @@ from kdtutor.diagnosis.loss.observation import (
     outputs,
     recorded_calls,
 )
+from kdtutor.diagnosis.loss.padding import expects_padding, look_at_padding
 from kdtutor.diagnosis.loss.signature import Loss
 from kdtutor.diagnosis.loss.terms import CLOSE
 
@@ -44,7 +45,12 @@ class Edges:
     on_sequences: float | None = None
     flattens: bool = False  # whether the loss flattens (B, L, C), and so means sequences
     underflow: bool = False  # for logits far apart it is NaN or infinite where its formula isn't
+    mixture_jumps: str = ""  # the name of the argument at whose ends, 0 or 1, a mixture is another formula
+    on_padding: bool = False  # the soft term runs over positions of label -100, and the hard term doesn't
+    expects_padding: bool = False  # the loss names the label that is to be ignored
+    nan_without_tokens: bool = False  # it is NaN where all labels are -100
     clamped: bool = False  # there its value isn't the formula's
+    mean_by_shape: bool = False  # divided by shape[0] * shape[1]: B * C on (B, C), and B * L on (B, L, C)
 
 
 def look_at_edges(loss: Loss, observation: Observation, decomposition: Decomposition) -> Edges:
@@ -52,7 +58,47 @@ def look_at_edges(loss: Loss, observation: Observation, decomposition: Decomposi
     jumps = (*_jumps(loss, observation, decomposition), *_jump_without_labels(loss, observation, decomposition))
     on_sequences, flattens = _on_sequences(loss, observation, decomposition)
     underflow, clamped = _far_apart(loss, observation, decomposition)
-    return Edges(jumps, on_sequences, flattens, underflow, clamped)
+    mixture_jumps = next((name for name in loss.constants if _mixture_jumps(loss, observation, name)), "")
+    on_padding, nan_without_tokens = look_at_padding(
+        loss, observation, decomposition, flattens and on_sequences is not None and not math.isnan(on_sequences)
+    )
+    return Edges(
+        jumps, on_sequences, flattens, underflow, mixture_jumps, on_padding,
+        on_padding and expects_padding(loss, observation), nan_without_tokens, clamped,
+        _mean_by_shape(loss, observation, decomposition),
+    )  # fmt: skip
+
+
+def _mean_by_shape(loss: Loss, first: Observation, decomposition: Decomposition) -> bool:
+    """Whether a soft term that is divided by B · C on logits (B, C) is a mean over positions on (B, L, C)."""
+    soft = decomposition.soft
+    if not soft or soft.class_power != -1 or len(first.shape) > 2:
+        return False
+    expected = replace(soft, class_power=0)
+    for shape in (SEQUENCES[0], SEQUENCES[2]):  # of 5 classes and of 7
+        try:
+            observation = observe(loss, shape)
+        except Exception:  # most losses take (B, C) alone
+            return False
+        factor = expected.observed_factor(observation)
+        if factor is None or abs(factor / expected.factor(observation) - 1) > CLOSE:
+            return False
+    return True
+
+
+def _mixture_jumps(loss: Loss, first: Observation, name: str) -> bool:
+    """Whether the value at an end of this argument, 0 or 1, is far from that close to it."""
+    for end, close in ((0.0, 1e-6), (1.0, 1 - 1e-6)):
+        values = []
+        for number in (end, close):
+            changed = replace(loss, constants={**loss.constants, name: number})
+            try:
+                values.append(float(observe(changed, first.shape).output.value[0]))
+            except Exception:  # it may refuse the ends
+                return False
+        if abs(values[0] - values[1]) > 0.01 * max(map(abs, values)):
+            return True
+    return False
 
 
 def _jumps(loss: Loss, first: Observation, decomposition: Decomposition) -> Iterator[Jump]:
@@ -121,6 +167,10 @@ def _far_apart(loss: Loss, observation: Observation, decomposition: Decompositio
     far[..., 1] = FAR
     far_elsewhere = far.roll(1, -1)
 
+    by_class = bool(decomposition.hard and decomposition.hard.by_class)
+    if by_class:  # class weights are seen where labels change, which they don't here
+        decomposition = replace(decomposition, hard=None)
+
     underflow = clamped = False
     for student, teacher in ((far, mild), (mild, far), (far, far_elsewhere)):
         try:
@@ -130,6 +180,6 @@ def _far_apart(loss: Loss, observation: Observation, decomposition: Decompositio
         extreme = replace(observation, student=student, teacher=teacher, labels=labels, output=output)
         if not output.flatten().isfinite().all():
             underflow = underflow or bool(decomposition.predicted(extreme).value.isfinite().all())
-        elif decomposition.remainder == NOTHING and not negligible(decomposition.left_over(extreme), extreme):
-            clamped = True
+        elif decomposition.remainder == NOTHING and not by_class:
+            clamped = clamped or not negligible(decomposition.left_over(extreme), extreme)
     return underflow, clamped

@@ -47,6 +47,8 @@ def write_term(term: Term) -> str:
     if isinstance(form, Hard):
         p, z = (p_t, z_t) if form.kernel == "teacher" else (p_s, z_s)
         _, text = HARD_KERNELS[form.kernel]
+        if term.by_class:
+            text = "class-weighted " + text
         return text.format(p=p, z=z)
     method = other_method(form)
     if method:
@@ -55,6 +57,8 @@ def write_term(term: Term) -> str:
     if form.reverse:
         p_s, p_t, z_s, z_t = p_t, p_s, z_t, z_s
 
+    if form.standardised:
+        p_s, p_t = f"{p_s} of z-scores", f"{p_t} of z-scores"
     input, target = _side(form.input, p_s, z_s), _side(form.target, p_t, z_t)
     proper = form.input in LOGARITHMS and form.target in DISTRIBUTIONS
     if form.kernel == "kl_log_target":

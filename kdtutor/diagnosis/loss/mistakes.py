@@ -9,6 +9,7 @@ from kdtutor.diagnosis.loss.observation import SEQUENCES
 from kdtutor.diagnosis.loss.terms import CLOSE, Term
 from kdtutor.diagnosis.loss.weights import check_weights
 
+REVERSE_CROSS_ENTROPY = Soft("ce", "softmax", "log_softmax")  # -sum p_s log p_t
 WRONG_INPUTS = {"softmax": "student_probabilities", "logits": "student_logits_raw"}
 WRONG_TARGETS = {"log_softmax": "teacher_log_probabilities", "logits": "teacher_logits_raw", "argmax": "hard_targets"}
 WRONG_HARD = {"softmax_twice": "softmax_twice", "nll_p": "nll_of_probabilities", "teacher": "hard_on_teacher"}
@@ -57,6 +58,8 @@ def find_mistakes(analysis: Analysis, alpha: str | None, findings: Findings) -> 
     if decomposition.remainder in STUDENT_TERMS_IN_WORDS:
         findings.add("student_term", form=STUDENT_TERMS_IN_WORDS[decomposition.remainder])
     check_jumps(analysis, findings)
+    if analysis.edges.mixture_jumps:
+        findings.add("mixture_jumps", beta=analysis.edges.mixture_jumps)
     findings.add_where(teacher_gradient=symptoms.teacher_gradient and not swapped)
 
 
@@ -67,6 +70,9 @@ def check_soft_form(form: Soft, swapped: bool, findings: Findings) -> None:
         findings.add("other_term", form=method[0].format(beta=form.beta))
         return
 
+    if form == REVERSE_CROSS_ENTROPY:
+        findings.add("reverse_cross_entropy")
+        return
     if form.reverse:
         right_sides = form == Soft(form.kernel, reverse=True)
         findings.add_where(reverse_kl=right_sides and not swapped, kl_arguments_swapped=not (right_sides or swapped))
@@ -76,6 +82,7 @@ def check_soft_form(form: Soft, swapped: bool, findings: Findings) -> None:
         if form.target in WRONG_TARGETS and form.kernel != "kl_log_target":
             findings.add(WRONG_TARGETS[form.target])
 
+    findings.add_where(standardised=form.standardised)
     sides = (form.input, form.target)
     findings.add_where(
         log_target_with_probabilities=form.kernel == "kl_log_target",
@@ -112,6 +119,7 @@ def check_hard_form(hard: Term, findings: Findings) -> None:
         findings.add(WRONG_HARD[kernel])
     if kernel in OTHER_HARD_TERMS:
         findings.add("other_hard", form=OTHER_HARD_TERMS[kernel])
+    findings.add_where(class_weights=hard.by_class)
     if hard.student_temperature != 1.0:
         findings.add("temperature_on_hard")
 
@@ -121,7 +129,9 @@ def check_reductions(analysis: Analysis, findings: Findings) -> None:
     terms = analysis.decomposition.terms
     for term in terms:
         findings.add_where(
-            reduction_mean=term.class_power == -1 and term.form.kernel not in MEAN_OVER_CLASSES,
+            reduction_mean=term.class_power == -1
+            and not analysis.edges.mean_by_shape
+            and term.form.kernel not in MEAN_OVER_CLASSES,
             batchmean_on_sequences=term.length_power == 0 and term.batch_power == -1,
             batch_twice=term.batch_power == -2,
         )
@@ -129,7 +139,14 @@ def check_reductions(analysis: Analysis, findings: Findings) -> None:
     batch_powers = {term.batch_power for term in terms}
     findings.add_where(sum=batch_powers == {0}, sum_with_mean=0 in batch_powers and batch_powers != {0})
 
-    ratio, length = analysis.edges.on_sequences, SEQUENCES[0][1]
+    edges = analysis.edges
+    findings.add_where(
+        mean_by_shape=edges.mean_by_shape,
+        nan_without_tokens=edges.nan_without_tokens,
+    )
+    if edges.on_padding:
+        findings.add("soft_on_padding", as_note=not edges.expects_padding)
+    ratio, length = edges.on_sequences, SEQUENCES[0][1]
     if ratio is not None:
         as_note = not analysis.edges.flattens
         if math.isnan(ratio):
@@ -147,7 +164,8 @@ def check_numbers(analysis: Analysis, findings: Findings) -> None:
         clamped=edges.clamped and target != "logits",
     )
     if edges.underflow and not symptoms.nan:
-        hintons = not soft or (soft.form.kernel in DIVERGENCES and not soft.form.reverse)
+        proper_reverse = soft and soft.form == Soft(soft.form.kernel, reverse=True)
+        hintons = not soft or (soft.form.kernel in DIVERGENCES and (not soft.form.reverse or proper_reverse))
         findings.add("underflow", as_note=not hintons)  # in other methods it is a risk to know of
 
 

@@ -23,6 +23,7 @@ NO_EFFECT = 3e-7  # relative; a smaller change is rounding
 # the others differ from it in the batch, in the classes, and in the length.
 FLAT = ((6, 5), (4, 5), (6, 7))
 TEN_CLASSES = ((6, 10), (4, 10))
+OTHER_CLASSES = tuple(((6, classes), (4, classes)) for classes in (3, 4, 6, 7, 8, 9, 20, 21, 100))
 SEQUENCES = ((2, 3, 5), (4, 3, 5), (2, 3, 7), (2, 2, 5))
 Shape = tuple[int, ...]
 
@@ -69,18 +70,21 @@ class Observation:
 
 
 def observe(
-    loss: Loss, shape: Shape, *, temperature: float = TEMPERATURE, alpha: float = ALPHA, student_scale: float = 1.0,
-    seed: int = 0,
+    loss: Loss, shape: Shape, *, temperature: float = TEMPERATURE, alpha: float = ALPHA,
+    other_student: float | None = None, seed: int = 0,
 ) -> Observation:  # fmt: skip
-    """The loss on random logits of this shape (..., C); the student's are multiplied by `student_scale`."""
+    """The loss on random logits of this shape (..., C). other_student: how far the student's are from those that it has
+    by default, 1.0 for logits that have nothing to do with them; the teacher's and the labels are the same."""
     generator = torch.Generator().manual_seed(seed)
     student, teacher, other_teacher = (
         2 * torch.randn(DRAWS, *shape, generator=generator, dtype=torch.float64) for _ in range(3)
     )
-    student = student_scale * student
     labels = torch.randint(0, shape[-1], (DRAWS, *shape[:-1]), generator=generator)
     step = torch.randint(1, shape[-1], labels.shape, generator=generator)
     other_labels = (labels + step) % shape[-1]
+    if other_student:
+        another = 2 * torch.randn(student.shape, generator=generator, dtype=torch.float64)
+        student = torch.lerp(student, another, other_student)
 
     output, teacher_gradient = outputs(loss, student, teacher, labels, temperature, alpha)
     with_other_teacher, _ = outputs(loss, student, other_teacher, labels, temperature, alpha)
@@ -114,8 +118,11 @@ def observe_first(loss: Loss) -> tuple[Loss, tuple[Shape, ...], Observation]:
     Raises ValueError, in the loss's own words, if it takes none.
     """
     first_error = None
-    for shapes, dtype in product((FLAT, TEN_CLASSES, SEQUENCES), (torch.float64, torch.float32)):
-        loss = replace(loss, dtype=dtype)
+    masks = (torch.bool, torch.int64) if "mask" in loss.extra.values() else (torch.int64,)
+    layouts = [(shapes, False) for shapes in (FLAT, TEN_CLASSES, SEQUENCES)]
+    layouts += [(SEQUENCES, True), *((shapes, False) for shapes in OTHER_CLASSES)]
+    for (shapes, dense), dtype, mask in product(layouts, (torch.float64, torch.float32), masks):
+        loss = replace(loss, dtype=dtype, mask_dtype=mask, dense=dense)
         try:
             return loss, shapes, observe(loss, shapes[0])
         except Exception as error:  # whatever somebody's loss raises

@@ -10,12 +10,14 @@ from itertools import product
 
 from kdtutor.diagnosis.loss.forms import DIVERGENCES, HARD_FORMS, SOFT_FORMS, Hard, Soft
 from kdtutor.diagnosis.loss.observation import Observation
+from kdtutor.diagnosis.loss.rows import total_weight
 from kdtutor.diagnosis.loss.signature import Loss
 from kdtutor.diagnosis.loss.terms import POWERS, TOLERANCE, Temperatures, Term, fit
 
-USUAL_TEMPERATURES = (0.5, 1.5, 2.0, 2.5, *map(float, range(3, 11)), 15.0, 20.0)
+SHARP = (0.04, 0.05, 0.06, 0.07, 0.1, 0.2)  # as in DINO
+USUAL_TEMPERATURES = (0.5, 0.7, 0.8, 0.9, 1.5, 2.0, 2.5, *map(float, range(3, 11)), 15.0, 20.0)
 STEP = 1.3  # from one temperature that is tried to the next, so that a search finds those in between
-GRID = sorted({*(STEP**power for power in range(-8, 18)), 0.25, *USUAL_TEMPERATURES, 30.0, 40.0, 50.0, 100.0})
+GRID = sorted({*(STEP**power for power in range(-8, 18)), *SHARP, 0.25, *USUAL_TEMPERATURES, 30.0, 40.0, 50.0, 100.0})
 LIKELY = (Soft("kl"), Soft("ce"), Soft("kl", reverse=True))
 
 
@@ -33,6 +35,8 @@ def hard_terms(loss: Loss, observation: Observation, soft: Term | None) -> Itera
         likely += sorted({*soft.temperatures} - {1.0})
     pairs = tuple(zip(likely, likely, strict=True))
     terms = list(_candidates(dict.fromkeys(HARD_FORMS, pairs), observation, search=False))
+    if not terms and total_weight(observation) is not None:
+        terms = [Term(Hard("ce"), 1.0, 1.0, by_class=True)]
     if terms or loss.takes("temperature"):
         return iter(terms)
 
@@ -51,7 +55,8 @@ def soft_temperatures(form: Soft, loss: Loss) -> list[Temperatures]:
     grid = [1.0, *GRID]
     pairs = [*zip(grid, grid, strict=True), *product(grid, [1.0]), *product([1.0], grid)]
     if form.input == "log_softmax" and form.target == "softmax":
-        pairs += [(one, other) for one, other in product(USUAL_TEMPERATURES, repeat=2) if one != other]
+        for several in (USUAL_TEMPERATURES, SHARP):
+            pairs += [(one, other) for one, other in product(several, repeat=2) if one != other]
     return pairs
 
 
@@ -98,7 +103,7 @@ def _parameters(term: Term) -> list[str]:
     student, teacher = term.temperatures
     if term.temperature_is_fixed and (student == teacher or 1.0 in term.temperatures):
         parameters.append("temperature")
-    if isinstance(term.form, Soft) and term.form.beta and student == teacher:
+    if isinstance(term.form, Soft) and term.form.beta and student == teacher and term.form.input == "log_softmax":
         parameters.append("beta")
     return parameters
 

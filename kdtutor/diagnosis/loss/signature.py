@@ -8,10 +8,12 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+
+from kdtutor.diagnosis.loss.returned import as_scalar, first_tensor
 
 DESCRIPTIONS = {
     "student": "the student's logits", "teacher": "the teacher's logits", "labels": "labels",
@@ -23,15 +25,36 @@ NAMES = (
     ("temperature", r"T"),
     ("teacher", r"(?i:.*teacher.*|t_.*|z_?t|.*_t|tea.*|soft_?(targets?|labels?))"),
     ("student", r"(?i:.*student.*|s|s_.*|z_?s|.*_s|stu.*)"),
-    ("labels", r"(?i:.*labels?|y|y_?true|gt|ground_?truth|hard_?targets?|classes)"),
+    ("labels", r"(?i:.*labels?|.*label_?ids|y|y_?true|gt|ground_?truth|hard_?targets?|classes)"),
     ("alpha", r"(?i:.*alpha|(soft|hard|kd|ce|distill?(ation)?)_(weight|w|ratio|coef\w*)|lam(bda)?_?\w*)"),
     ("temperature", r"(?i:temp.*|tau|.*_temp(erature)?|kd_t)"),
     ("teacher", r"t"),
     ("student", r"(?i:(model_)?outputs?|logits|preds?.*|y_?pred|input|z)"),
     ("labels", r"(?i:targets?)"),
 )
+MASK = r"(?i:.*mask)"
+TEMPERATURE = r"(?i:t|temp.*|tau.*|.*_(temp(erature)?|tau))"
+WEIGHT = r"(?i:beta|gamma|lamb?da?\w*|\w*weight|w_\w+|\w+_(w|coef\w*|ratio))"  # of a term, or a share of a mixture
+SETTINGS = r"(?i:h?params?|args|cfg|conf(ig)?|opts?|options|hyper_?param\w*)"  # objects that hold T and alpha
 ALPHA_BESIDE_LOGITS = r"(?i:weight|w|a)"  # alone, in f(a, b), `a` is likely the student's logits
 ADAPTER = "give an adapter: diagnose(lambda student, teacher, labels, temperature, alpha: …)"
+
+
+class Settings:
+    """Stands for an object of settings: its attributes are the temperature and alpha, by their names."""
+
+    def __init__(self, temperature: float, alpha: float, asked: set[str]) -> None:
+        self._numbers = {"temperature": temperature, "alpha": alpha}
+        self._asked = asked  # the roles that were asked for
+
+    def __getattr__(self, name: str) -> float:
+        role = "temperature" if re.fullmatch(TEMPERATURE, name) else "alpha"
+        if role == "alpha" and not re.fullmatch(dict(NAMES)["alpha"], name):
+            raise AttributeError(name)
+        self._asked.add(role)
+        return self._numbers[role]
+
+    __getitem__ = __getattr__
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,12 @@ class Loss:
     told_by_place: bool  # whether student and teacher were told by their places alone
     defaults: Mapping[str, object]  # other arguments, which keep their defaults
     dtype: torch.dtype = torch.float64  # of the logits that it is given; what comes back is float64
+    extra: Mapping[str, str] = field(default_factory=dict)  # further arguments: "temperature", "mask", "settings"
+    constants: Mapping[str, float] = field(default_factory=dict)  # arguments that must be given and are kept fixed
+    guessed_alpha: bool = False  # whether alpha may be a number of another kind, as the beta of a mixture
+    asked: set[str] = field(default_factory=set, compare=False)  # what was read of an object of settings
+    mask_dtype: torch.dtype = torch.int64
+    dense: bool = False  # whether logits (B, L, C) are given to it as (B, C, L, 1), as those of pixels
 
     def __call__(
         self, student: Tensor, teacher: Tensor, labels: Tensor | None, temperature: float, alpha: float
@@ -52,14 +81,29 @@ class Loss:
             "student": student.to(self.dtype), "teacher": teacher.to(self.dtype), "labels": labels,
             "temperature": temperature, "alpha": alpha,
         }  # fmt: skip
+        if self.dense:
+            inputs["student"], inputs["teacher"] = (
+                inputs[x].movedim(-1, 1).unsqueeze(-1) for x in ("student", "teacher")
+            )
+            inputs["labels"] = None if labels is None else labels.unsqueeze(-1)
+        mask = torch.ones(student.shape[:-1], dtype=self.mask_dtype)
+        inputs["mask"] = mask.unsqueeze(-1) if self.dense else mask
+        inputs["settings"] = Settings(temperature, alpha, self.asked)
         arguments = {name: inputs[role] for role, name in self.names.items()}
+        arguments |= {name: inputs[role] for name, role in self.extra.items()}
+        arguments |= self.constants
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             returned = self.function(**arguments)
-        return _as_scalar(_first_tensor(returned), student.shape)
+        return as_scalar(first_tensor(returned), inputs["student"].shape if self.dense else student.shape, self.dense)
 
     def takes(self, role: str) -> bool:
-        return role in self.names
+        return role in self.names or role in self.asked
+
+    def with_alpha_fixed(self) -> "Loss":
+        """The same loss with the argument that was taken for alpha kept at a number that says what it is."""
+        names = {role: name for role, name in self.names.items() if role != "alpha"}
+        return replace(self, names=names, constants={**self.constants, self.names["alpha"]: 0.3}, guessed_alpha=False)
 
     @property
     def exchanged(self) -> "Loss":
@@ -73,7 +117,10 @@ class Loss:
         """Which argument was taken for what, where its name doesn't say so, and what must be fixed inside."""
         taken = [f"{name} is {DESCRIPTIONS[role]}" for role, name in self.names.items() if role not in name]
         missing = [role for role in ("temperature", "alpha") if not self.takes(role)]
+        words = {"temperature": "the temperature, too", "mask": "a mask of ones", "settings": "temperature and alpha"}
+        taken += [f"{name} is {words[role]}" for name, role in self.extra.items()]
         kept = [f"{name} is left at {default!r}" for name, default in self.defaults.items()]
+        kept += [f"{name} is set to {number:g}" for name, number in self.constants.items()]
 
         clauses = [", ".join(taken), ", ".join(kept)]
         if missing:
@@ -94,20 +141,45 @@ def read_signature(loss_fn: Callable) -> Loss:
 
     parameters = _parameters(loss_fn)
     names = _roles(parameters)
-    unknown = _required(parameters, names)
+    extra, guessed_alpha = _further_roles(parameters, names)
+    unknown = [name for name in _required(parameters, names) if name not in extra]
     missing = [DESCRIPTIONS[role] for role in ("student", "teacher") if role not in names]
     if unknown or missing:
         problem = f"no argument for {' and '.join(missing)} is found"
         if unknown:
-            problem = f"{' and '.join(unknown)} isn't understood"
+            problem = f"{' and '.join(unknown)} isn't understood; zeros will do for hidden states"
         raise ValueError(
             "loss_fn must take logits of student and teacher, and may take labels, temperature and alpha; "
             f"got ({', '.join(parameters)}), where {problem}: {ADAPTER}"
         )
 
     by_name = [re.fullmatch(pattern, names[role]) for role, pattern in NAMES if role in ("student", "teacher")]
-    defaults = {name: p.default for name, p in parameters.items() if name not in names.values()}
-    return Loss(loss_fn, names, told_by_place=not any(by_name), defaults=defaults)
+    taken = {*names.values(), *extra}
+    defaults = {name: p.default for name, p in parameters.items() if name not in taken}
+    return Loss(
+        loss_fn, names, told_by_place=not any(by_name), defaults=defaults, extra=extra, guessed_alpha=guessed_alpha
+    )
+
+
+def _further_roles(parameters: Mapping[str, inspect.Parameter], names: dict[str, str]) -> tuple[dict[str, str], bool]:
+    """Further arguments by name, as `Loss.extra`; and whether one that must be given was added to `names` as alpha."""
+    extra: dict[str, str] = {}
+    for name in parameters:
+        free = name not in names.values()
+        if free and "temperature" in names and re.fullmatch(TEMPERATURE, name):
+            extra[name] = "temperature"
+    guessed_alpha = False
+    for name in _required(parameters, names):
+        if name in extra:
+            continue
+        if re.fullmatch(MASK, name):
+            extra[name] = "mask"
+        elif re.fullmatch(SETTINGS, name):
+            extra[name] = "settings"
+        elif re.fullmatch(WEIGHT, name) and "alpha" not in names:
+            names["alpha"] = name
+            guessed_alpha = True
+    return extra, guessed_alpha
 
 
 def _parameters(loss_fn: Callable) -> dict[str, inspect.Parameter]:
@@ -130,6 +202,9 @@ def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
 
     def look_for(role: str, pattern: str) -> None:
         free = [name for name in parameters if name not in names.values() and re.fullmatch(pattern, name)]
+        if role in ("student", "teacher"):
+            free = [name for name in free if not re.fullmatch(f"{MASK}|.*_temp(erature)?|.*_weight", name)]
+            free.sort(key=lambda name: bool(re.search("hidden|feat|atten", name)))  # logits first
         if free and role not in names:
             names[role] = free[0]
 
@@ -146,47 +221,11 @@ def _roles(parameters: Mapping[str, inspect.Parameter]) -> dict[str, str]:
         # Where one of the two has a name that is known, T and alpha would have one, too.
         by_place = ROLES[:3] if "student" in names or "teacher" in names else ROLES
         free = [role for role in by_place if role not in names]
-        names.update(zip(free, _required(parameters, names), strict=False))
+        places = [x for x in _required(parameters, names) if not re.fullmatch(f"{MASK}|{SETTINGS}", x)]
+        names.update(zip(free, places, strict=False))
     return {role: names[role] for role in ROLES if role in names}
 
 
 def _required(parameters: Mapping[str, inspect.Parameter], names: Mapping[str, str]) -> list[str]:
     """The arguments that must be given and have no role yet."""
     return [name for name, p in parameters.items() if p.default is p.empty and name not in names.values()]
-
-
-def _first_tensor(returned: object) -> object:
-    """The loss in what was returned: of a dict the total, of several values the first."""
-    if isinstance(returned, Mapping):
-        totals = [key for key in returned if key in ("loss", "total", "total_loss")] or [*returned]
-        if len(totals) != 1:
-            keys = ", ".join(map(str, returned))
-            raise ValueError(
-                f"loss_fn must return the loss, got a dict of {keys}: give an adapter that returns one of them"
-            )
-        returned = returned[totals[0]]
-
-    if isinstance(returned, list | tuple) and returned:
-        trained = [place for place, x in enumerate(returned, 1) if isinstance(x, Tensor) and x.requires_grad]
-        if trained and trained[0] > 1:
-            raise ValueError(f"loss_fn must return the loss first, got a gradient in value {trained[0]} alone")
-        returned = returned[0]
-    return returned
-
-
-def _as_scalar(returned: object, shape: torch.Size) -> Tensor:
-    """The loss as one number: the mean over the rows of logits of this shape, the sum over classes."""
-    if isinstance(returned, float | int):
-        returned = torch.tensor(float(returned), dtype=torch.float64)
-    if not isinstance(returned, Tensor) or returned.is_complex():
-        raise ValueError(f"loss_fn must return a tensor, got {type(returned).__name__}")
-
-    rows = shape[:-1].numel()
-    if returned.numel() == 1:
-        return returned.reshape(())
-    if returned.shape == shape or returned.numel() == rows:
-        return returned.sum() / rows
-    raise ValueError(
-        f"loss_fn must return a scalar, or a value by example or by class, got {tuple(returned.shape)} for "
-        f"logits {tuple(shape)}"
-    )

@@ -51,18 +51,18 @@ def look_for_symptoms(loss: Loss, observation: Observation) -> Symptoms:
 def _same_for_all_students(loss: Loss, observation: Observation) -> bool:
     if observation.by_teacher.gradient.any():
         return False
-    opposite = observe(loss, observation.shape, student_scale=-1.0)
-    return torch.allclose(opposite.by_teacher.value, observation.by_teacher.value, rtol=1e-6, atol=1e-9)
+    another = observe(loss, observation.shape, other_student=1.0)
+    return torch.allclose(another.by_teacher.value, observation.by_teacher.value, rtol=1e-6, atol=1e-9)
 
 
 def _changes_by_steps(loss: Loss, observation: Observation) -> bool:
     """Whether what the labels add is the same for a student close by, and another for one far off."""
     if observation.by_labels.gradient.any():
         return False
-    close = observe(loss, observation.shape, student_scale=1.0001).by_labels.value
-    opposite = observe(loss, observation.shape, student_scale=-1.0).by_labels.value
+    close = observe(loss, observation.shape, other_student=1e-4).by_labels.value
+    another = observe(loss, observation.shape, other_student=1.0).by_labels.value
     value = observation.by_labels.value
-    return torch.allclose(close, value, atol=1e-12) and not torch.allclose(opposite, value, atol=1e-12)
+    return torch.allclose(close, value, atol=1e-12) and not torch.allclose(another, value, atol=1e-12)
 
 
 def _interact(loss: Loss, observation: Observation) -> bool:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdtutor.diagnosis.loss.forms import Hard, Soft
+from kdtutor.diagnosis.loss.forms import Hard, Soft, standardise
 from kdtutor.diagnosis.loss.observation import NO_EFFECT, Observation, Output, negligible
+from kdtutor.diagnosis.loss.rows import total_weight, weighted_cross_entropy
 
 Temperature = float | str
 Temperatures = tuple[Temperature, Temperature]  # the student's and the teacher's
@@ -36,6 +37,7 @@ class Term:
     temperature_power: float = 0
     intercept: float = 1.0
     slope: float = 0.0
+    by_class: bool = False  # examples are weighted by their class; the factor is that of their weighted mean
 
     @property
     def temperatures(self) -> Temperatures:
@@ -64,7 +66,9 @@ class Term:
         return self.weight(observation.alpha, observation.temperature) * self.size(observation)
 
     def output(self, observation: Observation, factor: float = 1.0) -> Output:
-        """The form's output with this factor."""
+        """The form's output with this factor; if it is weighted by class, with the weights that are seen here."""
+        if self.by_class:
+            return weighted_cross_entropy(observation)
         temperatures = [in_numbers(x, observation.temperature) for x in self.temperatures]
         student = observation.student.clone().requires_grad_()
         sums = _sums(self.form, student, observation.teacher, observation.labels, *temperatures)
@@ -82,6 +86,9 @@ class Term:
         """The factor that the term has on these inputs; None if the loss holds no such term."""
         if negligible(observation.change_for(self.form), observation, NO_EFFECT):
             return 0.0
+        if self.by_class:
+            total = total_weight(observation)
+            return None if total is None else total / math.prod(observation.shape[:-1])
         factor, residual = self.fit(observation)
         return factor if residual <= 3 * TOLERANCE else None
 
@@ -137,6 +144,8 @@ def _sums(
     (..., D)."""
     draws, classes = len(labels), student.shape[-1]
     leading = student.shape[: student.dim() - teacher.dim()]
+    if isinstance(form, Soft) and form.standardised:
+        student, teacher = standardise(student), standardise(teacher)
     student = student.reshape(*leading, draws, -1, classes) / student_temperature
     teacher = teacher.reshape(draws, -1, classes)
     if isinstance(form, Soft):

@@ -39,7 +39,7 @@ def check_weights(analysis: Analysis, alpha: str | None, findings: Findings) -> 
     if negative:
         return
     if soft.slope:
-        check_alpha(soft, hard, loss.names["alpha"], alpha, findings)
+        check_alpha(soft, hard, loss.names.get("alpha", "alpha"), alpha, findings)
 
     # With the temperature on the teacher's side alone, the student's gradient doesn't shrink with T.
     teacher_only = soft.student_temperature == 1.0 and (loss.takes("temperature") or soft.teacher_temperature != 1.0)
@@ -114,13 +114,17 @@ def _read_power(weight: float, temperature: float) -> tuple[int, float]:
 
 def _check_fixed_weights(soft: Term, hard: Term, temperature: float, findings: Findings) -> None:
     """T and alpha are fixed inside: in which reading do the two weights sum to one?"""
+    without_square = soft.intercept / temperature**2
+    equal = temperature != 1 and _same(without_square, hard.intercept) and not _same(2 * hard.intercept, 1)
+    if equal:  # (T² KL + CE) / n, even where soft and hard happen to sum to one
+        return
+
     for soft_power, hard_power, finding in READINGS:
         if _same(soft.intercept / temperature**soft_power + hard.intercept / temperature**hard_power, 1):
             if finding:
                 findings.add(finding)
             return
 
-    without_square = soft.intercept / temperature**2
     if temperature != 1 and _same(soft.intercept, hard.intercept):
         findings.add("t2_missing")
     elif not _same(without_square, hard.intercept):
