@@ -1,6 +1,5 @@
 """Every figure of the course. A function draws into the Matplotlib axes that it is given, or into new ones, and returns
-them; their style is in `course.mplstyle`: `plt.style.use("kdtutor.course")`. Numbers for a text are computed elsewhere.
-"""
+them. `plt.style.use("kdtutor.course")` is their style, in `course.mplstyle`."""
 
 import math
 from collections.abc import Sequence
@@ -258,16 +257,4 @@ def spread(
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.set_yticks([], minor=True)
-    return ax
-
-
-def plane(
-    probability: Tensor, extent: tuple[float, float, float, float], title: str, *, ax: Axes | None = None
-) -> Axes:
-    """A probability (H, W) over the plane, 0 to 1, with its 0.5 contour; row 0 lies at the bottom."""
-    ax = ax or plt.subplots(figsize=(3.6, 3.2))[1]
-    ax.imshow(probability.numpy(), origin="lower", extent=extent, vmin=0, vmax=1, aspect="auto")
-    ax.contour(probability.numpy(), levels=[0.5], extent=extent, colors="black", linewidths=1)
-    ax.grid(visible=False)
-    ax.set(xlabel="$x_1$", ylabel="$x_2$", title=title)
     return ax

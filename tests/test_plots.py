@@ -288,17 +288,6 @@ def test_one_spread_needs_no_legend():
     assert plots.spread([1, 4], {"alone": SEEDS["alone"]}, "T", "errors", "by T").get_legend() is None
 
 
-def test_plane_shows_a_probability_and_its_boundary():
-    probability = torch.linspace(0, 1, 11).expand(5, 11)  # grows to the right
-    ax = plots.plane(probability, (-1, 1, -3, 3), "title")
-    (image,) = ax.images
-    torch.testing.assert_close(torch.tensor(image.get_array()), probability)
-    assert (image.get_extent(), image.origin, image.get_clim()) == ([-1, 1, -3, 3], "lower", (0, 1))
-    boundary = ax.collections[0].get_paths()[0].vertices
-    assert boundary[:, 0] == pytest.approx(0, abs=1e-6)
-    assert labels(ax) == ("$x_1$", "$x_2$", "title")
-
-
 @pytest.mark.parametrize(
     "draw",
     [
@@ -309,9 +298,8 @@ def test_plane_shows_a_probability_and_its_boundary():
         lambda ax: plots.intervals(DIFFERENCES, "x", "title", ax=ax),
         lambda ax: plots.dots({"a": [1.0, 2.0]}, "x", "title", ax=ax),
         lambda ax: plots.spread([1, 4], SEEDS, "x", "y", "title", ax=ax),
-        lambda ax: plots.plane(torch.eye(3), (0, 1, 0, 1), "title", ax=ax),
     ],
-    ids=["lines", "bars", "heatmap", "curves", "intervals", "dots", "spread", "plane"],
+    ids=["lines", "bars", "heatmap", "curves", "intervals", "dots", "spread"],
 )
 def test_axes_that_are_given_are_drawn_into(draw):
     ax = plt.figure().subplots()

@@ -12,8 +12,9 @@ LOGITS = torch.tensor([3.0, 1.0, 0.0, -2.0], dtype=torch.float64)
 
 @pytest.fixture(autouse=True)
 def no_figure_stays_open():
+    before = plt.get_fignums()
     yield
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_the_bars_are_the_softened_probabilities():

@@ -175,7 +175,7 @@ def sentences(several: Sequence[Seen], claims: int = 0) -> str:
         if comparison.experiment != experiment:
             part = f"{comparison.experiment}, {seen.difference.pairs} paired seeds: {part}"
             experiment = comparison.experiment
-        if comparison.metric == "errors" and comparison.margin not in (MARGIN, 0.0) and seen.corrected:
+        if seen.difference.names is not None and comparison.margin != MARGIN and seen.corrected:
             part += f", margin {comparison.margin:g}"
         if seen.corrected and _verdict(comparison, seen.difference) != _verdict(comparison, seen.corrected):
             part += f", corrected for {claims} claims {_interval(comparison, seen.corrected)}"
@@ -196,7 +196,8 @@ def _interval(comparison: Comparison, seen: PairedDifference) -> str:
 
 def _number(comparison: Comparison, number: float) -> str:
     if comparison.logarithm:
-        return f"{comparison.logarithm**number:.2g}"
+        factor = comparison.logarithm**number
+        return f"{factor:.0f}" if factor >= 10 else f"{factor:.2f}"
     written = METRICS[comparison.metric][1].format(number)
     return written.lstrip("+-") if float(written) == 0 else written  # neither +0 nor -0
 
