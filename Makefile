@@ -6,7 +6,7 @@ BIN = .venv/bin
 
 # The tests whose numbers come out of the processor's own instructions, and those that train.
 NUMERICAL = $(addprefix tests/test_,$(addsuffix .py,losses models training sweeps views statistics metrics diagnosis \
-	check_run hinton teachers exercises solutions))
+	check_run hinton teachers solutions))
 
 .PHONY: lab distill test lint test-processors notebooks assignments grade site slides e2e colab-check floors
 
