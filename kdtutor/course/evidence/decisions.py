@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kdtutor.course.evidence import lessons
-from kdtutor.course.evidence.rows import ALL, DOMAINS
+from kdtutor.course.evidence.rows import ALL, DOMAINS, width
 from kdtutor.course.evidence.studies import all_labels as a
 from kdtutor.course.evidence.studies import transfer as x
 from kdtutor.course.evidence.verdicts import Comparison
@@ -55,7 +55,7 @@ DECISIONS = [
         "All labels, and a teacher at hand",
         "Expect a modest gain, and ask first what augmentation does by itself.",
         {
-            "teacher instead of labels": lessons.width(100, 10),
+            "teacher instead of labels": width(100, 10),
             "shifted images, labels": Comparison(*ALL, a.LABELS, a.LABELS_SHIFTED),
         },
         "7.5",
@@ -63,7 +63,7 @@ DECISIONS = [
     Decision(
         "A student of very few units",
         "Make it wider, or train it longer, before you look for a better teacher.",
-        {"teacher instead of labels, 30 units": lessons.width(30, 10), "5 units": lessons.width(5, 10)},
+        {"teacher instead of labels, 30 units": width(30, 10), "5 units": width(5, 10)},
         "7.5",
     ),
     Decision(

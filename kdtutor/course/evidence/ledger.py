@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def judge(folder: Path) -> dict[str, Judgement]:
 
     judgements = {}
     for claim, seen in decides.items():
-        corrected = [_corrected(folder, one.comparison, levels[claim]) for one in seen]
+        corrected = [_corrected(folder, one, levels[claim]) for one in seen]
         of_comparisons = [_verdict(one.comparison, one.corrected) for one in corrected]
         beside = _seen(folder, EVIDENCE[claim].beside)
         judgements[claim] = Judgement(claim, together(of_comparisons), corrected, beside)
@@ -86,9 +86,9 @@ def _seen(folder: Path, comparisons: Sequence[Comparison]) -> list[Seen]:
     return seen
 
 
-def _corrected(folder: Path, comparison: Comparison, level: float) -> Seen:
-    records = _records(folder, comparison)
-    return Seen(comparison, difference(records, comparison), difference(records, comparison, level))
+def _corrected(folder: Path, seen: Seen, level: float) -> Seen:
+    """With the interval at this confidence, too."""
+    return replace(seen, corrected=difference(_records(folder, seen.comparison), seen.comparison, level))
 
 
 def _verdict(comparison: Comparison, seen: PairedDifference) -> str:
@@ -129,12 +129,12 @@ def compared(comparisons: Sequence[Comparison]) -> list[Seen]:
 
 def results(study: str, experiment: str, arm: str) -> list[Row]:
     """What was measured of an arm's students on the test images, one row per seed; see `protocol.measure`."""
-    return verdicts.results(Records(data.shipped() / "evidence" / MAIN / f"{study}.jsonl"), experiment, arm)
+    return verdicts.results(_in_file(data.shipped() / "evidence" / MAIN / f"{study}.jsonl"), experiment, arm)
 
 
 def arms(study: str, experiment: str) -> list[str]:
     """The arms of an experiment that have results."""
-    rows = Records(data.shipped() / "evidence" / MAIN / f"{study}.jsonl").rows("result", experiment=experiment)
+    rows = _in_file(data.shipped() / "evidence" / MAIN / f"{study}.jsonl").rows("result", experiment=experiment)
     return [*dict.fromkeys(row["settings"]["arm"] for row in rows)]
 
 

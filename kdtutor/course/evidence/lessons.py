@@ -5,8 +5,19 @@ from collections.abc import Mapping
 from statistics import fmean
 
 from kdtutor.course.evidence import ledger
-from kdtutor.course.evidence.rows import DOMAINS, GENERATIONS, SMALL, TEACHERS, TWO_LAYERS
-from kdtutor.course.evidence.studies import all_labels as a
+from kdtutor.course.evidence.rows import (
+    DOMAINS,
+    ENSEMBLES,
+    GENERATIONS,
+    ONE_RATE,
+    REVERSE,
+    SMALL,
+    TEACHERS,
+    TWO_LAYERS,
+    WRONG,
+    views,
+    width,
+)
 from kdtutor.course.evidence.studies import few_labels as f
 from kdtutor.course.evidence.studies import generations as g
 from kdtutor.course.evidence.studies import small_student as s
@@ -24,11 +35,6 @@ UNITS = {
     "scaled_by": (1, "T", 2),
 }
 
-ENSEMBLES = ("ensembles", "ten teachers")
-REVERSE = ("generations", "2,000 labels, 784-10-10 teaches 784-100-10")
-WRONG = ("wrong-labels", "3,000 labels, 40 % wrong")
-ONE_RATE_ROW = ("one-rate", "20 views of 1,000 labels, one learning rate for both")
-
 INGREDIENTS = {
     "shifted views of 1,000 images": Comparison(*SMALL, s.FEW, s.FEW_SHIFTED),
     "10,000 answers, teacher of 1,000 labels": Comparison(*SMALL, s.FEW_SHIFTED, s.SOFT_OF_SAME),
@@ -41,24 +47,13 @@ SAME_IMAGES = {
     "convolutional teacher of the same 1,000": Comparison(*TWO_LAYERS, f.LABELS, f.SAME_LABELS),
 }
 AT_ONE_RATE = {
-    f"both at {rate:g}": Comparison(*ONE_RATE_ROW, f"labels at {rate:g}", f"teacher at {rate:g}") for rate in f.ONE_RATE
+    f"both at {rate:g}": Comparison(*ONE_RATE, f"labels at {rate:g}", f"teacher at {rate:g}") for rate in f.ONE_RATE
 }
-EACH_ITS_OWN_RATE = {
-    f"{steps:,} steps": Comparison("views", f"20 views of 1,000 labels, {steps:,} steps", f.LABELS, f.TEACHER)
-    for steps in f.STEPS
-}
+EACH_ITS_OWN_RATE = {f"{steps:,} steps": Comparison(*views(steps), f.LABELS, f.TEACHER) for steps in f.STEPS}
 WRONG_LABELS = {
     "teacher trained to the end": Comparison(*WRONG, t.LABELS, t.TO_THE_END),
     "teacher stopped early": Comparison(*WRONG, t.LABELS, t.STOPPED),
 }
-
-
-def width(units: int, epochs: int, metric: str = "errors") -> Comparison:
-    """Teacher against labels, for a student of two layers of `units`, with all labels."""
-    name = a.capacity_name(units, epochs)
-    return Comparison("all-labels" if name == a.STANDARD else "widths", name, a.LABELS, a.TEACHER, metric=metric)
-
-
 WIDTHS = {f"784-{units}-{units}-10, 10 epochs": width(units, 10) for units in (5, 30, 100, 300)}
 SHORT = {f"784-{units}-{units}-10, 3 epochs": width(units, 3) for units in (5, 30, 100)}
 

@@ -36,19 +36,25 @@ GENERATIONS = ("generations", "2,000 labels, 784-50-10")
 NOISE = ("noise", "noise of gradients")
 STABLE = ("stable-rates", "largest stable learning rate")
 DOMAINS = ("domains", "a teacher of one data set, students of another")
+ENSEMBLES = ("ensembles", "ten teachers")
+REVERSE = ("generations", "2,000 labels, 784-10-10 teaches 784-100-10")
+WRONG = ("wrong-labels", "3,000 labels, 40 % wrong")
+ONE_RATE = ("one-rate", "20 views of 1,000 labels, one learning rate for both")
 SMALL = ("small-student", "a small convolutional student")
 # Units in each of two layers, and epochs.
 BESIDE_CAPACITY = ((5, 3), (5, 10), (5, 30), (30, 3), (30, 30), (100, 3), (100, 30))
 
 
-def _views(steps: int) -> tuple[str, str]:
+def views(steps: int) -> tuple[str, str]:
+    """Study and experiment with 20 views of 1,000 labels, for this many steps."""
     return "views", f"20 views of 1,000 labels, {steps:,} steps"
 
 
-def _width(units: int, epochs: int) -> Comparison:
+def width(units: int, epochs: int, metric: str = "errors") -> Comparison:
+    """Teacher against labels, for a student of two layers of `units`, with all labels."""
     name = all_labels.capacity_name(units, epochs)
     study = "all-labels" if name == all_labels.STANDARD else "widths"
-    return Comparison(study, name, all_labels.LABELS, all_labels.TEACHER)
+    return Comparison(study, name, all_labels.LABELS, all_labels.TEACHER, metric=metric)
 
 
 def _calibration(study: str, experiment: str, a: str, b: str) -> Comparison:
@@ -112,13 +118,13 @@ def _evidence() -> dict[str, Evidence]:
             ],
         ),
         "wrong labels": Evidence(
-            [Comparison("wrong-labels", "3,000 labels, 40 % wrong", t.LABELS, t.STOPPED)],
-            [Comparison("wrong-labels", "3,000 labels, 40 % wrong", t.LABELS, t.TO_THE_END)],
+            [Comparison(*WRONG, t.LABELS, t.STOPPED)],
+            [Comparison(*WRONG, t.LABELS, t.TO_THE_END)],
         ),
         "capacity": Evidence(
-            [_width(30, 10), _width(100, 10)],
+            [width(30, 10), width(100, 10)],
             [
-                *(_width(units, epochs) for units, epochs in BESIDE_CAPACITY),
+                *(width(units, epochs) for units, epochs in BESIDE_CAPACITY),
                 Comparison(*ALL, a.LABELS, a.WIDE),
             ],
         ),
@@ -133,15 +139,13 @@ def _evidence() -> dict[str, Evidence]:
             ],
         ),
         "ensemble": Evidence(
-            [Comparison("ensembles", "ten teachers", t.ONE, t.TEN_OF_SAME)],
+            [Comparison(*ENSEMBLES, t.ONE, t.TEN_OF_SAME)],
             [
-                Comparison("ensembles", "ten teachers", t.ONE, t.TEN),
-                Comparison("ensembles", "ten teachers", t.ONE_OF_ALL, t.TEN),
+                Comparison(*ENSEMBLES, t.ONE, t.TEN),
+                Comparison(*ENSEMBLES, t.ONE_OF_ALL, t.TEN),
             ],
         ),
-        "reverse": Evidence(
-            [Comparison("generations", "2,000 labels, 784-10-10 teaches 784-100-10", t.LABELS, g.SMALL)]
-        ),
+        "reverse": Evidence([Comparison(*REVERSE, t.LABELS, g.SMALL)]),
         "domain": Evidence(
             [Comparison(*DOMAINS, x.FEW, x.UNLABELLED)],
             [
@@ -158,16 +162,16 @@ def _evidence() -> dict[str, Evidence]:
             [Comparison(*ALL, a.AT_1, a.TEACHER)],
         ),
         "faster": Evidence(
-            [Comparison(*_views(200), f.LABELS, f.TEACHER)],
-            [Comparison(*_views(50), f.LABELS, f.TEACHER), Comparison(*_views(800), f.LABELS, f.TEACHER)],
+            [Comparison(*views(200), f.LABELS, f.TEACHER)],
+            [Comparison(*views(50), f.LABELS, f.TEACHER), Comparison(*views(800), f.LABELS, f.TEACHER)],
         ),
         "script": Evidence(
             [Comparison("script", "the article's script, 784-128-10, 5 epochs", a.LABELS, a.SCRIPT)],
             _probabilities(("script", "the article's script, 784-128-10, 5 epochs"), a.LABELS, a.SCRIPT),
         ),
         "patience": Evidence(
-            [Comparison(*_views(2800), f.LABELS, f.TEACHER), Comparison(*_views(2800), f.FIXED, f.TEACHER)],
-            [Comparison(*_views(steps), f.LABELS, f.TEACHER) for steps in few_labels.STEPS[:-1]],
+            [Comparison(*views(2800), f.LABELS, f.TEACHER), Comparison(*views(2800), f.FIXED, f.TEACHER)],
+            [Comparison(*views(steps), f.LABELS, f.TEACHER) for steps in few_labels.STEPS[:-1]],
         ),
         "smoothed teacher": Evidence([Comparison(*TEACHERS, t.UNITS_100, t.SMOOTHED, "higher")]),
         "better teacher": Evidence(
@@ -217,8 +221,7 @@ def _evidence() -> dict[str, Evidence]:
         "one rate": Evidence(
             [
                 Comparison(
-                    "one-rate",
-                    "20 views of 1,000 labels, one learning rate for both",
+                    *ONE_RATE,
                     "difference at 0.001",
                     "difference at 0.01",
                     "different",
