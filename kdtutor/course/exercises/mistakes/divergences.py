@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdtutor.course.exercises.mistakes.reductions import reduced
+
 
 def _term(p: Tensor, q: Tensor) -> Tensor:
     """p log(p / q), one value per class, and 0 where p is 0."""
@@ -44,15 +46,6 @@ def _swapped(term: Callable) -> Callable:
 def _divergences() -> dict[str, Callable]:
     """Sums and means of terms that are right, the other way round or in bits, and safe at 0 or not: each wrong in one
     way or in several."""
-    reductions: dict[str, Callable] = {
-        "": lambda terms: terms.sum(-1),
-        "sum over the batch": lambda terms: terms.sum(),
-        "mean over the batch": lambda terms: terms.sum(-1).mean(),
-        "sum over the first axis": lambda terms: terms.sum(0),
-        "mean over classes": lambda terms: terms.mean(-1),
-        "one value per class": lambda terms: terms,
-        "NaN replaced late": lambda terms: terms.sum(-1).nan_to_num(),
-    }
     terms: dict[str, Callable] = {
         "": _term,
         "bits": _bits_of(_term),
@@ -62,21 +55,7 @@ def _divergences() -> dict[str, Callable]:
         "bits + NaN at 0": _bits_of(_unsafe_term),
         "other direction + NaN at 0": _swapped(_unsafe_term),
     }
-    made = {}
-    for reduction_name, reduction in reductions.items():
-        for term_name, term in terms.items():
-            name = " + ".join(part for part in (term_name, reduction_name) if part)
-            if reduction_name == "NaN replaced late":
-                if "NaN" not in term_name:
-                    continue  # there is none to be replaced
-                name = name.replace("NaN at 0 + ", "")
-            if name:
-                made[name] = partial(_reduced, term, reduction)
-    return made
-
-
-def _reduced(term: Callable, reduction: Callable, p: Tensor, q: Tensor) -> Tensor:
-    return reduction(term(p, q))
+    return reduced(terms)
 
 
 def _jensen_shannon(p: Tensor, q: Tensor, kl: Callable = _kl) -> Tensor:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.special import entr
 
+from kdtutor.course.exercises.mistakes.reductions import reduced
+
 
 def _class_means(p: Tensor, y: Tensor) -> Tensor:
     """The mean probabilities of the examples of each of 4 classes, (4, 4)."""
@@ -66,36 +68,13 @@ def _with_small_numbers() -> dict[str, Callable]:
 
 def _entropies() -> dict[str, Callable]:
     """Sums and means of terms that are right or in nats, and safe at 0 or not: each wrong in one way or in several."""
-    reductions: dict[str, Callable] = {
-        "": lambda terms: terms.sum(-1),
-        "sum over the batch": lambda terms: terms.sum(),
-        "mean over the batch": lambda terms: terms.sum(-1).mean(),
-        "sum over the first axis": lambda terms: terms.sum(0),
-        "mean over classes": lambda terms: terms.mean(-1),
-        "one value per class": lambda terms: terms,
-        "NaN replaced late": lambda terms: terms.sum(-1).nan_to_num(),
-    }
     terms: dict[str, Callable] = {
         "": partial(_in_bits, _nats),
         "nats": _nats,
         "NaN at 0": partial(_in_bits, _unsafe_nats),
         "nats + NaN at 0": _unsafe_nats,
     }
-    made = {}
-    for reduction_name, reduction in reductions.items():
-        for term_name, term in terms.items():
-            name = " + ".join(part for part in (term_name, reduction_name) if part)
-            if reduction_name == "NaN replaced late":
-                if "NaN" not in term_name:
-                    continue  # there is none to be replaced
-                name = name.replace("NaN at 0 + ", "")
-            if name:
-                made[name] = partial(_reduced, term, reduction)
-    return made
-
-
-def _reduced(term: Callable, reduction: Callable, p: Tensor) -> Tensor:
-    return reduction(term(p))
+    return reduced(terms)
 
 
 def _overflowing(z: Tensor, tau: float) -> Tensor:
