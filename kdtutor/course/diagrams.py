@@ -18,12 +18,10 @@ def distillation(hard_term: bool = True, *, ax: "Axes | None" = None) -> "Axes":
     Args:
         hard_term: whether the label's cross-entropy is part of the loss, and the sum of the two terms is shown.
     """
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(10.6, 4.3) if hard_term else (9, 3.2))[1]
-    ax.set(xlim=(0, 13) if hard_term else (0, 10), ylim=(-0.6 if hard_term else 1.0, 4.3))
-    ax.axis("off")
-    ax.grid(visible=False)
+    if hard_term:
+        ax = _canvas(ax, (10.6, 4.3), xlim=(0, 13), ylim=(-0.6, 4.3))
+    else:
+        ax = _canvas(ax, (9, 3.2), xlim=(0, 10), ylim=(1.0, 4.3))
 
     image = _box(ax, 0.6, 2.7, 1.0, "image", DATA)
     teacher = _box(ax, 2.6, 3.7, 1.7, "teacher\n(large, frozen)", TEACHER)
@@ -69,12 +67,7 @@ def _hard_term(ax: "Axes", student: tuple[float, float, float], soft_loss: tuple
 
 def two_targets(*, ax: "Axes | None" = None) -> "Axes":
     """Two ways from an image to a target: a person's label makes a hard one, a teacher's probabilities a soft one."""
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(9, 2.6))[1]
-    ax.set(xlim=(0, 10), ylim=(1.0, 4.3))
-    ax.axis("off")
-    ax.grid(visible=False)
+    ax = _canvas(ax, (9, 2.6), xlim=(0, 10), ylim=(1.0, 4.3))
 
     image = _box(ax, 0.6, 2.65, 1.0, "image", DATA)
     person = _box(ax, 2.7, 3.6, 1.5, "a person", DATA)
@@ -108,8 +101,6 @@ def kl_div_poster(
         right: of the right call, and so on for the wrong ones: arguments swapped, student as probabilities, teacher as
             log-probabilities, reduction="mean", a student's softmax followed by log, the sum by hand.
     """
-    import matplotlib.pyplot as plt
-
     batchmean = 'reduction="batchmean")'
     rows = [
         (f"F.kl_div(log_q, p, {batchmean}", right, "Right: KL(teacher || student), averaged over the batch."),
@@ -121,10 +112,7 @@ def kl_div_poster(
         ("(p * (p / q).log()).sum()", by_hand, "Fails where p is 0. Use F.kl_div, or torch.special.xlogy."),
     ]
 
-    ax = ax or plt.subplots(figsize=(10.6, 6.1))[1]
-    ax.set(xlim=(0, 10), ylim=(-2.2, len(rows) + 1.15))
-    ax.axis("off")
-    ax.grid(visible=False)
+    ax = _canvas(ax, (10.6, 6.1), xlim=(0, 10), ylim=(-2.2, len(rows) + 1.15))
     ax.text(0, len(rows) + 0.65, "F.kl_div on one page", fontsize=17, weight="bold", va="center")
     for x, head in zip((0.15, 5.05, 5.35), ("You write", "You get", "What it is, and what to do"), strict=True):
         ax.text(x, len(rows) - 0.02, head, fontsize=10, color=DATA, va="center", ha="right" if x == 5.05 else "left")
@@ -150,12 +138,7 @@ def _poster_row(ax: "Axes", y: float, call: str, value: float, meaning: str, col
 
 def fair_comparison(*, ax: "Axes | None" = None) -> "Axes":
     """The four steps of a comparison from left to right, below each the images that it uses."""
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(9, 1.6))[1]
-    ax.set(xlim=(0, 10), ylim=(1.3, 3.1))
-    ax.axis("off")
-    ax.grid(visible=False)
+    ax = _canvas(ax, (9, 1.6), xlim=(0, 10), ylim=(1.3, 3.1))
 
     steps = [
         _box(ax, 1.2, 2.6, 1.9, "1. check\nthe teacher", TEACHER),
@@ -174,6 +157,19 @@ def fair_comparison(*, ax: "Axes | None" = None) -> "Axes":
     )
     for (x, _, _), text in zip(steps, images, strict=True):
         ax.text(x, 2.05, text, ha="center", va="top", fontsize=9, color=DATA)
+    return ax
+
+
+def _canvas(
+    ax: "Axes | None", figsize: tuple[float, float], xlim: tuple[float, float], ylim: tuple[float, float]
+) -> "Axes":
+    """The axes that were given, or new ones of this size, with nothing but room to draw."""
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=figsize)[1]
+    ax.set(xlim=xlim, ylim=ylim)
+    ax.axis("off")
+    ax.grid(visible=False)
     return ax
 
 
@@ -201,7 +197,18 @@ def _arrow(ax: "Axes", start: tuple[float, float, float], end: tuple[float, floa
 
 
 def _gradient(ax: "Axes", tail: tuple[float, float], head: tuple[float, float], bend: float) -> None:
-    style = {"arrowstyle": "-|>", "linestyle": "--", "color": STUDENT, "linewidth": 1.3}
+    _bent(ax, tail, head, bend, linestyle="--", color=STUDENT)
+
+
+def _bent(
+    ax: "Axes",
+    tail: tuple[float, float],
+    head: tuple[float, float],
+    bend: float,
+    linestyle: str = "-",
+    color: str = "black",
+) -> None:
+    style = {"arrowstyle": "-|>", "linestyle": linestyle, "color": color, "linewidth": 1.3}
     ax.annotate("", head, tail, arrowprops={**style, "connectionstyle": f"arc3,rad={bend}"})
 
 
@@ -235,8 +242,3 @@ def who_teaches_whom() -> list["Axes"]:
     _bent(assistant, (teacher[0], 2.34), (middle[0] - 0.6, 1.7), bend=0.3)
     _bent(assistant, (middle[0], 1.34), (student[0] - 0.55, 0.7), bend=0.3)
     return panels
-
-
-def _bent(ax: "Axes", tail: tuple[float, float], head: tuple[float, float], bend: float) -> None:
-    style = {"arrowstyle": "-|>", "color": "black", "linewidth": 1.3, "connectionstyle": f"arc3,rad={bend}"}
-    ax.annotate("", head, tail, arrowprops=style)
